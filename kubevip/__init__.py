@@ -1,0 +1,1 @@
+"""Virtual IP addresses for Kubernetes control planes and LoadBalancer Services."""

@@ -1,0 +1,88 @@
+"""Every exception that kubevip raises on purpose, under one root.
+
+Foreign errors (of the API client, of the kernel) are translated where they enter, with the original
+as ``__cause__``. Each docstring says what the caller can do about it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class KubeVipError(Exception):
+    """The root: catching it catches everything kubevip raises on purpose."""
+
+
+class ConfigError(KubeVipError):
+    """Settings that can't be used. Nothing was touched; *problems* lists all of them, a sentence each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(self.problems))
+
+
+class UnknownBackend(KubeVipError, LookupError):
+    """No installed distribution registers a backend of that name."""
+
+
+class BrokenBackend(KubeVipError):
+    """A backend is registered but can't be used: it doesn't import, is no ``Backend``, or its name is taken twice."""
+
+
+class LeadershipLost(KubeVipError):
+    """Leadership may be lost: whatever it protected has to stop. Campaign again by entering a new ``hold()``."""
+
+
+class NetworkError(KubeVipError):
+    """The kernel refused an address, a link or a frame; ``errno`` is its number."""
+
+    def __init__(self, message: str, errno: int | None = None) -> None:
+        super().__init__(message)
+        self.errno = errno
+
+
+class LinkNotFound(NetworkError):
+    """No interface of that name. It may appear later: the caller can wait for it."""
+
+
+class ApiError(KubeVipError):
+    """The API server answered with an error: *status* is the HTTP code, *reason* the Status object's."""
+
+    def __init__(self, message: str, *, status: int = 0, reason: str = "", **context: Any) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.context = context
+
+
+class ApiUnavailable(ApiError):
+    """No answer, or none that counts (5xx, 429, a cut connection). Try again later; nothing is known of the write."""
+
+    retry_after: float | None = None
+
+
+class NotFound(ApiError):
+    """There is no such object (404)."""
+
+
+class Conflict(ApiError):
+    """The object has changed since it was read, or exists already (409). Read it and decide again."""
+
+
+class LeaseConflict(Conflict):
+    """Somebody else wrote the Lease first."""
+
+
+class ResourceExpired(ApiError):
+    """The resource version is too old to go on from (410). List again."""
+
+
+class Unauthorized(ApiError):
+    """The API server doesn't know the credentials (401)."""
+
+
+class Forbidden(ApiError):
+    """The credentials lack a right (403); the message names it as verb, resource and namespace."""
+
+
+class Invalid(ApiError):
+    """The API server found the object or the request wrong (400, 415, 422). Trying again won't help."""
