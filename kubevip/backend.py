@@ -1,0 +1,150 @@
+"""The contract between the core and what makes a network send traffic for a VIP to this node.
+
+The author of a backend subclasses ``Backend`` and registers the class as an entry point of the group
+``kubevip.backends``. All that he needs is in ``kubevip.plugin``.
+"""
+
+import abc
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from ipaddress import IPv6Address
+from typing import ClassVar, Protocol, Self
+
+import attrs
+
+from kubevip.model import Family, IPAddress, Vip
+
+# One instruction of a classic BPF program: code, jump if true, jump if false, operand.
+BpfInstruction = tuple[int, int, int, int]
+
+ENTRY_POINT_GROUP = "kubevip.backends"
+
+
+@attrs.frozen
+class Link:
+    """A network interface as the kernel describes it.
+
+    *up* is true while it can carry frames: administratively up, and its operational state up or unknown.
+    *link_local* is its IPv6 link-local address, where it has one.
+    """
+
+    name: str
+    index: int
+    mac: bytes
+    up: bool
+    loopback: bool = False
+    link_local: IPv6Address | None = None
+
+
+@attrs.frozen
+class Cadence:
+    """When the core calls ``announce()`` again, in seconds after the first call.
+
+    After *burst* it goes on every *period* seconds; with ``None`` it does not.
+    """
+
+    burst: tuple[float, ...] = ()
+    period: float | None = None
+
+
+@attrs.frozen
+class Sighting:
+    """Another machine was seen on the wire to claim *address*, with the link-layer address *mac*.
+
+    *announcing*: it told everybody; otherwise it answered a question.
+    """
+
+    address: IPAddress
+    mac: str
+    announcing: bool
+
+
+class Host(Protocol):
+    """What the core lends a backend."""
+
+    @property
+    def node(self) -> str:
+        """The name that this node campaigns with."""
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """The environment of the agent, for settings that only the backend knows."""
+
+    def now(self) -> float:
+        """Return the time in seconds on the monotonic clock of the event loop."""
+
+    def link(self, interface: str) -> Link:
+        """Describe *interface* as it is now.
+
+        :raises LinkNotFound: if there is none of that name.
+        """
+
+    def send(self, interface: str, frame: bytes) -> None:
+        """Send one whole Ethernet *frame* at once, by a socket that stays open.
+
+        :raises NetworkError: if the kernel doesn't take it: the link is down or gone.
+        """
+
+    def listen(
+        self,
+        interface: str,
+        ethertype: int,
+        received: Callable[[bytes], None],
+        *,
+        bpf: Sequence[BpfInstruction] = (),
+    ) -> AbstractContextManager[None]:
+        """Hand each frame of *ethertype* that arrives on *interface* to *received* while the context is open.
+
+        *bpf* is a classic BPF program by which the kernel keeps back all other frames.
+
+        :raises NetworkError: if the interface is gone.
+        """
+
+
+class Backend(abc.ABC):
+    """Makes a network send traffic for VIPs to this node, or stop to.
+
+    The core puts the address on the link before ``announce()`` and removes it after ``withdraw()``; it calls
+    ``announce()`` again at its cadence, retries with back-off when a call raises, and keeps the metrics. So a
+    backend needs no task, no timer and no ``finally``. What outlives one VIP is opened in ``__aenter__``.
+    """
+
+    families: ClassVar[frozenset[Family]] = frozenset(Family)
+    """The address families that it announces."""
+    exclusive: ClassVar[bool] = True
+    """True where only one node may announce an address at a time."""
+    cadence: ClassVar[Cadence] = Cadence()
+    """When to announce again, unless the settings say otherwise."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    async def __aenter__(self) -> Self:
+        """Open what outlives one VIP."""
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Close what ``__aenter__`` opened."""
+
+    @abc.abstractmethod
+    async def announce(self, vip: Vip) -> None:
+        """Make the network send traffic for *vip* here. Calling it again repeats the announcement.
+
+        :raises NetworkError: if that isn't possible now; the core tries again.
+        """
+
+    @abc.abstractmethod
+    async def withdraw(self, vip: Vip) -> None:
+        """Stop announcing *vip*. Withdrawing what is not announced does nothing."""
+
+    async def probe(self, vip: Vip) -> None:
+        """Ask on the wire who holds *vip*, without claiming it; answers are seen in ``sightings()``."""
+        return
+
+    def sightings(self, interface: str, report: Callable[[Sighting], None]) -> AbstractContextManager[None]:
+        """*report* each claim that other machines make on *interface* while the context is open.
+
+        A backend that can't see them leaves this as it is: nothing is ever reported.
+        """
+        return contextlib.nullcontext()

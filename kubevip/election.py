@@ -1,0 +1,374 @@
+"""One node's side of a Lease election, without a clock, a network or a task.
+
+The rules are those of client-go's ``tools/leaderelection`` and its LeaseLock, so that kube-vip's and
+kubevip's agents can campaign for the same Lease:
+
+* a Lease that names nobody, or us, may be taken at once;
+* one that names somebody else may be taken when its record has not changed for the duration that it
+  states, counted from when *this* node saw the change; the times in the record are never compared;
+* each write carries the version that the decision was made on, so of several candidates one wins.
+
+What differs is only ever more careful or sooner: observations come from a watch instead of polling, the
+deadline counts from the moment that a request was *sent*, and leadership ends with the event that shows
+the Lease in other hands.
+
+A driver asks ``next(now)`` what to do, does it, and reports what came of it with ``saw``, ``wrote``,
+``lost_race`` or ``no_answer``. All times are seconds on one monotonic clock.
+"""
+
+import enum
+import math
+import random
+from collections.abc import Callable
+
+import attrs
+
+from kubevip.errors import ConfigError
+from kubevip.model import LeaseKey, Term
+
+# client-go waits between one and JitterFactor + 1 retry periods, so that candidates don't go in step.
+JITTER_FACTOR = 1.2
+# What a released Lease states as its duration (client-go, LeaderElector.release).
+RELEASED_DURATION = 1
+
+
+@attrs.frozen(kw_only=True)
+class Timing:
+    """The times of an election in seconds, with kube-vip's names and client-go's rules.
+
+    *duration* is what the Lease states: others may take it when it hasn't changed for so long.
+    *renew_deadline* is how long after its last successful renewal a leader goes on.
+    *retry_period* is how often a leader renews, and about how often a candidate asks again.
+    """
+
+    duration: int = 15
+    renew_deadline: float = 10.0
+    retry_period: float = 2.0
+
+    def __attrs_post_init__(self) -> None:
+        problems = self.problems()
+        if problems:
+            raise ConfigError(problems)
+
+    def problems(self) -> list[str]:
+        """Say what is wrong with these times; each sentence names the values and what would be right."""
+        found = []
+        if self.duration != int(self.duration) or self.duration < 3:
+            found.append(
+                f"lease duration {self.duration:g} s: write whole seconds, 3 or more, because the kernel counts"
+                " the lifetime of an address in whole seconds and is up to one late"
+            )
+        if self.retry_period <= 0:
+            found.append(f"retry period {self.retry_period:g} s: it has to be above 0")
+        if self.renew_deadline >= self.duration:
+            found.append(
+                f"renew deadline {self.renew_deadline:g} s: it has to be below the lease duration of"
+                f" {self.duration:g} s, or two nodes may lead at once"
+            )
+        if self.renew_deadline <= JITTER_FACTOR * self.retry_period:
+            found.append(
+                f"renew deadline {self.renew_deadline:g} s: it has to be above {JITTER_FACTOR} times the retry"
+                f" period, here {JITTER_FACTOR * self.retry_period:g} s"
+            )
+        return found
+
+    @property
+    def attempt_timeout(self) -> float:
+        """How long one request may take: two fit into the deadline."""
+        return max(self.retry_period, self.renew_deadline / 2)
+
+    def beat_after(self, moment: float) -> float:
+        """Return the first beat well after *moment*: the common times at which a node renews its Leases.
+
+        All Leases of a node renew in step (at whole multiples of the retry period), because the kernel
+        looks at the lifetimes of all addresses at once, and at most once a second.
+        """
+        return math.ceil(moment / self.retry_period + 0.1) * self.retry_period
+
+
+@attrs.frozen
+class Record:
+    """What a Lease says. *holder* is empty where nobody holds it.
+
+    *acquired* and *renewed* are the Lease's own texts, only ever compared for change; *version* is its
+    resourceVersion. *original* is for the store alone, which gets the record back with a write.
+    """
+
+    holder: str
+    duration: float
+    transitions: int
+    acquired: str = ""
+    renewed: str = ""
+    version: str = ""
+    original: object = attrs.field(default=None, eq=False, repr=False)
+
+    @property
+    def vacant(self) -> bool:
+        """True where nobody holds the Lease."""
+        return not self.holder
+
+    def says_the_same(self, other: "Record") -> bool:
+        """Compare all but the version: client-go restarts its wait only when the record itself changed."""
+        return attrs.evolve(self, version="") == attrs.evolve(other, version="")
+
+
+@attrs.frozen
+class Claim:
+    """What a write would make of a Lease. *fresh*: the term starts now, so its acquire time is now."""
+
+    holder: str
+    duration: int
+    transitions: int
+    fresh: bool
+
+
+class Cause(enum.Enum):
+    """Why a Lease may be taken now."""
+
+    ABSENT = "there is no such Lease"
+    VACANT = "nobody holds it"
+    OURS = "it names this node"
+    EXPIRED = "its holder has not renewed it"
+    RENEWAL = "we lead"
+    RELEASE = "we give it up"
+
+
+@attrs.frozen
+class Read:
+    """Ask for the Lease now."""
+
+
+@attrs.frozen
+class Write:
+    """Write *claim*: an update of *base*, or a creation where *base* is ``None``."""
+
+    claim: Claim
+    base: Record | None
+    cause: Cause
+
+
+@attrs.frozen
+class Wait:
+    """Nothing to do before *until*, unless something is seen sooner."""
+
+    until: float
+
+
+class Standing(enum.Enum):
+    """Where a candidate stands; what it held follows from this."""
+
+    UNKNOWN = "nothing is known for certain yet"
+    LEADING = "this node leads"
+    FOLLOWING = "another node leads"
+    VACANT = "nobody leads"
+    EXPIRED = "this node could not renew in time"
+
+
+@attrs.define(eq=False)
+class Candidate:
+    """One node in the election for one Lease.
+
+    It starts out knowing nothing. ``resign()`` makes it give up the Lease, if it has it, and campaign no
+    more.
+    """
+
+    lease: LeaseKey
+    identity: str
+    timing: Timing
+    _random: Callable[[], float] = random.random
+
+    _known: bool = attrs.field(default=False, init=False)
+    _record: Record | None = attrs.field(default=None, init=False)
+    _version: str = attrs.field(default="", init=False)
+    _observed_at: float = attrs.field(default=-math.inf, init=False)
+    _granted: float | None = attrs.field(default=None, init=False)
+    _not_before: float = attrs.field(default=-math.inf, init=False)
+    _writing: bool = attrs.field(default=False, init=False)
+    _unsure: bool = attrs.field(default=False, init=False)
+    _twin: bool = attrs.field(default=False, init=False)
+    _races_lost: int = attrs.field(default=0, init=False)
+    _resigned: bool = attrs.field(default=False, init=False)
+
+    # What it knows
+
+    @property
+    def record(self) -> Record | None:
+        """The Lease as last seen; ``None`` where it is absent or not seen yet."""
+        return self._record
+
+    @property
+    def twin(self) -> bool:
+        """True while another process is seen to write the Lease under our name."""
+        return self._twin
+
+    def leading(self, now: float) -> bool:
+        """Tell whether this node may act as the holder at *now*."""
+        return self._granted is not None and now < self._granted + self.timing.renew_deadline
+
+    def term(self, now: float) -> Term | None:
+        """Return the current term, or ``None`` where this node doesn't lead at *now*."""
+        if not self.leading(now):
+            return None
+        assert self._granted is not None
+        assert self._record is not None
+        return Term(
+            self.lease,
+            self.identity,
+            self._record.transitions,
+            until=self._granted + self.timing.renew_deadline,
+            expires=self._granted + self.timing.duration,
+        )
+
+    def standing(self, now: float) -> Standing:
+        """Tell where this node stands at *now*."""
+        if self.leading(now):
+            return Standing.LEADING
+        if not self._known:
+            return Standing.UNKNOWN
+        if self._record is None or self._record.vacant:
+            return Standing.VACANT
+        if self._ours(self._record):
+            # Without a grant it is an earlier process's, or a write of ours that isn't answered yet.
+            return Standing.UNKNOWN if self._granted is None else Standing.EXPIRED
+        return Standing.FOLLOWING
+
+    @property
+    def resigned(self) -> bool:
+        """True once the Lease is given up for good: nothing is left to do."""
+        return self._resigned and self._known and (self._record is None or not self._ours(self._record))
+
+    def _ours(self, record: Record) -> bool:
+        return record.holder == self.identity and not self._twin
+
+    # What to do
+
+    def next(self, now: float) -> Read | Write | Wait:
+        """Return what to do at *now*: one step, whose outcome is to be reported before the next is asked for."""
+        if now < self._not_before:
+            return Wait(self._not_before)
+        if not self._known:
+            return Read()
+        step = self._give_up() if self._resigned else self._hold_or_campaign(now)
+        self._writing = isinstance(step, Write)
+        return step
+
+    def _give_up(self) -> Write | Wait:
+        if self.resigned or self._record is None:
+            return Wait(math.inf)
+        claim = Claim("", RELEASED_DURATION, self._record.transitions, fresh=True)
+        return Write(claim, self._record, Cause.RELEASE)
+
+    def _hold_or_campaign(self, now: float) -> Write | Wait:
+        if self.leading(now):
+            assert self._granted is not None
+            due = self.timing.beat_after(self._granted)
+            return Wait(due) if now < due else self._claim(Cause.RENEWAL)
+        if self._record is None:
+            return self._claim(Cause.ABSENT)
+        if self._record.vacant:
+            return self._claim(Cause.VACANT)
+        if self._ours(self._record):
+            return self._claim(Cause.OURS)
+        # A Lease that states no duration is given ours: client-go would take it at once, which isn't safer.
+        expires = self._observed_at + (self._record.duration or self.timing.duration)
+        return Wait(expires) if now < expires else self._claim(Cause.EXPIRED)
+
+    def _claim(self, cause: Cause) -> Write:
+        record = self._record
+        if record is None:
+            return Write(Claim(self.identity, self.timing.duration, 0, fresh=True), None, cause)
+        ours = self._ours(record)
+        transitions = record.transitions if ours else record.transitions + 1
+        return Write(Claim(self.identity, self.timing.duration, transitions, fresh=not ours), record, cause)
+
+    # What came of it
+
+    def saw(self, record: Record | None, version: str, now: float) -> None:
+        """Report what the watch showed at *version*; ``None`` is a deleted Lease.
+
+        An event older than what is known already is passed over: a watch lags behind our own writes.
+        """
+        if older(version, self._version):
+            return
+        self._known = self._known or version != self._version
+        self._learn(record, version, now)
+
+    def read(self, record: Record | None, now: float) -> None:
+        """Report the answer to a ``Read``, which has to be a consistent one; ``None`` is an absent Lease."""
+        self._known = True
+        self._learn(record, record.version if record else "", now)
+
+    def _learn(self, record: Record | None, version: str, now: float) -> None:
+        if not self._continues(record):
+            self._observed_at = now
+            self._not_before = -math.inf
+            self._twin = self._written_by_twin(record)
+        self._record = record
+        self._version = version or self._version
+        if record is None or not self._ours(record):
+            self._granted = None
+        if self.standing(now) is Standing.FOLLOWING:
+            self._races_lost = 0
+            self._unsure = False
+
+    def _continues(self, record: Record | None) -> bool:
+        if record is None or self._record is None:
+            return record is self._record
+        return record.says_the_same(self._record)
+
+    def _written_by_twin(self, record: Record | None) -> bool:
+        """Two nodes of one name would both lead; the one that sees the other's writing steps back."""
+        if record is None or record.holder != self.identity or self._writing or self._unsure:
+            return False
+        renewed = self._record is not None and record.renewed != self._record.renewed
+        return renewed and (self._twin or self._granted is not None)
+
+    def wrote(self, record: Record, asked: float, now: float) -> None:
+        """Report that the write asked for at *asked* succeeded and left *record*."""
+        self._known = True
+        self._writing = self._unsure = self._twin = False
+        self._record = record
+        self._version = record.version
+        self._observed_at = now
+        self._races_lost = 0
+        self._not_before = -math.inf
+        self._granted = asked if record.holder == self.identity else None
+
+    def lost_race(self, now: float) -> None:
+        """Report that somebody else wrote first: the Lease has to be read again.
+
+        The first time at once; if it goes on so, in the usual rhythm.
+        """
+        self._writing = False
+        self._known = False
+        self._races_lost += 1
+        if self._races_lost > 1 and not self.leading(now):
+            self._not_before = now + self._pause()
+
+    def no_answer(self, asked: float, now: float) -> None:
+        """Report that a request sent at *asked* has failed, or that nothing is known of it."""
+        self._unsure = self._unsure or self._writing
+        self._writing = False
+        if self.leading(now):
+            # A leader has until its deadline: it asks in the rhythm of its renewals, counted from the request.
+            self._not_before = max(now, asked + self.timing.retry_period)
+        else:
+            self._not_before = now + self._pause()
+
+    def resign(self) -> None:
+        """Give up the Lease with the next step, and campaign no more."""
+        self._resigned = True
+        self._not_before = -math.inf
+
+    def _pause(self) -> float:
+        return self.timing.retry_period * (1 + JITTER_FACTOR * self._random())
+
+
+def older(version: str, than: str) -> bool:
+    """Tell whether one resourceVersion is older than another.
+
+    Kubernetes declares them comparable as decimal numbers (KEP-5504); anything else is taken as new.
+    """
+    if not (version.isdecimal() and than.isdecimal()):
+        return False
+    return int(version) < int(than)

@@ -1,0 +1,227 @@
+"""Keeps somebody informed of all objects of a kind: list, then watch from there, and again (client-go's Reflector).
+
+A stream that ends is taken up where it ended. When that is too long ago (410), everything is listed anew and
+the difference told. A server that is silent for too long counts as gone, and one that fails is asked later
+and later, with jitter.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Collection
+from typing import Generic, Protocol, TypeVar
+
+import anyio
+import attrs
+import msgspec
+
+from kubevip.errors import ApiError, ApiUnavailable, ResourceExpired
+from kubevip.kube.client import Client
+from kubevip.kube.resources import Event, ListPage, Object, Resource
+from kubevip.model import ObjectKey
+
+log = logging.getLogger(__name__)
+
+PAGE = 500
+# The server ends a watch after this many seconds at the latest; it sends a bookmark about every 60.
+WATCH_SECONDS = 290
+SILENCE = 90.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0
+
+
+class Keyed(Protocol):
+    """A decoded object that knows its name."""
+
+    @property
+    def key(self) -> ObjectKey:
+        """Namespace and name."""
+
+
+_EVENTS = msgspec.json.Decoder(Event)
+_PAGES = msgspec.json.Decoder(ListPage)
+_METADATA = msgspec.json.Decoder(Object)
+
+Kind = TypeVar("Kind", bound=Keyed)
+KindToSink = TypeVar("KindToSink", contravariant=True)
+
+
+class Sink(Protocol[KindToSink]):
+    """Who is kept informed."""
+
+    def applied(self, found: KindToSink) -> None:
+        """The object exists and is like that."""
+
+    def deleted(self, found: KindToSink) -> None:
+        """The object exists no more; this was its last state."""
+
+    def listed(self, keys: Collection[ObjectKey], version: str) -> None:
+        """A list has ended: at *version* there were these objects, all just applied, and no others."""
+
+
+@attrs.frozen
+class ReflectorStatistics:
+    """A snapshot. *fresh* is the number of seconds since the server was last heard of."""
+
+    synced: bool
+    lists: int
+    streams: int
+    events: int
+    failures: int
+    last_error: str
+    fresh: float
+
+
+@attrs.define(eq=False)
+class Reflector(Generic[Kind]):
+    """Informs *sink* of every object of a resource, from ``run()`` until it is cancelled."""
+
+    _client: Client
+    resource: Resource[Kind]
+    _sink: Sink[Kind]
+    namespace: str = ""
+    field_selector: str = ""
+    silence: float = SILENCE
+    longest_pause: float = LONGEST_PAUSE
+
+    _version: str = attrs.field(default="", init=False)
+    _synced: anyio.Event = attrs.field(factory=anyio.Event, init=False)
+    _pause: float = attrs.field(default=FIRST_PAUSE, init=False)
+    _counts: dict[str, int] = attrs.field(
+        factory=lambda: dict.fromkeys(("list", "stream", "event", "fail"), 0), init=False
+    )
+    _last_error: str = attrs.field(default="", init=False)
+    _heard: float = attrs.field(factory=time.monotonic, init=False)
+    _decoder: msgspec.json.Decoder[Kind] = attrs.field(init=False)
+    _jitter: Callable[[float, float], float] = random.uniform
+
+    def __attrs_post_init__(self) -> None:
+        self._decoder = msgspec.json.Decoder(self.resource.kind)
+
+    @property
+    def what(self) -> str:
+        """What is watched, for messages."""
+        where = f" in {self.namespace}" if self.namespace else ""
+        return f"{self.resource.plural}{where}"
+
+    async def wait_synced(self) -> None:
+        """Wait until the first list has been told."""
+        await self._synced.wait()
+
+    def statistics(self) -> ReflectorStatistics:
+        """Return a snapshot."""
+        counts = self._counts
+        return ReflectorStatistics(
+            self._synced.is_set(),
+            counts["list"],
+            counts["stream"],
+            counts["event"],
+            counts["fail"],
+            self._last_error,
+            time.monotonic() - self._heard,
+        )
+
+    async def run(self) -> None:
+        """Keep the sink informed until cancelled."""
+        while True:
+            try:
+                if not self._version:
+                    await self._list()
+                await self._watch()
+            except ResourceExpired:
+                self._version = ""
+            except (ApiError, msgspec.MsgspecError) as error:
+                await self._back_off(error)
+
+    async def _list(self) -> None:
+        keys: set[ObjectKey] = set()
+        continue_at = ""
+        while True:
+            query = [("limit", str(PAGE)), *self._selection()]
+            if continue_at:
+                query.append(("continue", continue_at))
+            page = await self._page(query)
+            for raw in page.items or ():
+                found = self._decode(raw)
+                if found is not None:
+                    keys.add(found.key)
+                    self._sink.applied(found)
+            continue_at = page.metadata.continue_
+            if not continue_at:
+                break
+        self._version = page.metadata.resource_version
+        self._counts["list"] += 1
+        self._sink.listed(keys, self._version)
+        self._well()
+        self._synced.set()
+
+    async def _page(self, query: list[tuple[str, str]]) -> ListPage:
+        path = self.resource.path(self.namespace)
+        return _PAGES.decode(await self._client.request("GET", path, query=query, timeout=60))
+
+    async def _watch(self) -> None:
+        query = [
+            ("watch", "true"),
+            ("allowWatchBookmarks", "true"),
+            ("resourceVersion", self._version),
+            ("timeoutSeconds", str(WATCH_SECONDS)),
+            *self._selection(),
+        ]
+        opened = time.monotonic()
+        before = self._counts["event"]
+        path = self.resource.path(self.namespace)
+        async with self._client.stream(path, query=query, silence=self.silence) as lines:
+            self._counts["stream"] += 1
+            async for line in lines:
+                self._take(_EVENTS.decode(line))
+        if self._counts["event"] == before and time.monotonic() - opened < 1:
+            raise ApiUnavailable(f"the API server ends every watch of {self.what} at once")
+
+    def _take(self, event: Event) -> None:
+        self._counts["event"] += 1
+        if event.type == "ERROR":
+            raise _watch_error(event, self.what)
+        found = self._decode(event.object) if event.type != "BOOKMARK" else None
+        if found is not None:
+            tell = self._sink.deleted if event.type == "DELETED" else self._sink.applied
+            tell(found)
+        self._version = _METADATA.decode(event.object).metadata.resource_version
+        self._well()
+
+    def _decode(self, raw: msgspec.Raw) -> Kind | None:
+        """Decode one object. One that is not what it should be must not keep back the others."""
+        try:
+            return self._decoder.decode(raw)
+        except msgspec.MsgspecError as error:
+            known = _METADATA.decode(raw).key
+            log.error("passing over an object that can't be read", extra={"object": str(known), "reason": str(error)})
+            return None
+
+    def _selection(self) -> list[tuple[str, str]]:
+        return [("fieldSelector", self.field_selector)] if self.field_selector else []
+
+    def _well(self) -> None:
+        self._heard = time.monotonic()
+        self._pause = FIRST_PAUSE
+        if self._last_error:
+            log.info("watching %s again", self.what)
+        self._last_error = ""
+
+    async def _back_off(self, error: Exception) -> None:
+        self._counts["fail"] += 1
+        if str(error) != self._last_error:
+            log.warning("watching %s failed", self.what, extra={"reason": str(error)})
+        self._last_error = str(error)
+        asked = error.retry_after if isinstance(error, ApiUnavailable) else None
+        await anyio.sleep(asked or self._pause * self._jitter(0.5, 1.5))
+        self._pause = min(2 * self._pause, self.longest_pause)
+
+
+class _WatchStatus(msgspec.Struct):
+    message: str = ""
+    code: int = 0
+
+
+def _watch_error(event: Event, what: str) -> ApiError:
+    status = msgspec.json.decode(event.object, type=_WatchStatus)
+    kind = ResourceExpired if status.code == 410 else ApiUnavailable
+    return kind(f"the watch of {what} ended: {status.message}", status=status.code)

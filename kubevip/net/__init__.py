@@ -1,0 +1,1 @@
+"""The kernel: addresses, links and frames. The only place that opens netlink and packet sockets."""

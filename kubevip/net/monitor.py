@@ -1,0 +1,200 @@
+"""What the kernel tells about links and addresses, as it happens.
+
+The socket is our own: pyroute2's dies for good when its buffer overflows. This one has a buffer that takes
+40,000 events, and after an overflow it reads everything anew and reports what has gone meanwhile.
+"""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from ipaddress import IPv6Address
+from typing import Self
+
+import attrs
+
+from kubevip.backend import Link
+from kubevip.errors import LinkNotFound
+from kubevip.model import IPAddress
+from kubevip.net import bpf, netlink
+from kubevip.net.netns import Enter
+
+log = logging.getLogger(__name__)
+
+_RECEIVE_BUFFER = 32 << 20
+# Every address that is added or extended is an event, ours by the thousand. Only link-local ones matter.
+_FILTER = (
+    (bpf.LOAD_HALF, 0, 0, 4),
+    (bpf.JUMP_EQUAL, 0, 2, socket.htons(netlink.RTM_NEWADDR)),
+    (bpf.LOAD_BYTE, 0, 0, 19),
+    (bpf.JUMP_EQUAL, 0, 1, netlink.RT_SCOPE_LINK),
+    bpf.ACCEPT,
+    bpf.REJECT,
+)
+
+
+@attrs.define(eq=False)
+class Monitor:
+    """Follows the links of a network namespace, and which addresses go. Open it in a running event loop."""
+
+    _enter: Enter = contextlib.nullcontext
+    _socket: socket.socket | None = attrs.field(default=None, init=False)
+    _links: dict[int, netlink.LinkMessage] = attrs.field(factory=dict, init=False)
+    _link_local: dict[int, IPv6Address] = attrs.field(factory=dict, init=False)
+    _on_removed: list[Callable[[IPAddress, str], None]] = attrs.field(factory=list, init=False)
+    _on_overflow: list[Callable[[AbstractSet[tuple[IPAddress, str]]], None]] = attrs.field(factory=list, init=False)
+    _on_link: list[Callable[[str], None]] = attrs.field(factory=list, init=False)
+
+    async def __aenter__(self) -> Self:
+        """Begin to follow, and read what there is."""
+        kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+        with self._enter():
+            self._socket = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
+        _enlarge(self._socket)
+        bpf.attach(self._socket, _FILTER)
+        self._socket.bind((0, netlink.RTMGRP_LINK | netlink.RTMGRP_IPV4_IFADDR | netlink.RTMGRP_IPV6_IFADDR))
+        asyncio.get_running_loop().add_reader(self._socket, self._receive)
+        self._read_all()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Stop to follow."""
+        assert self._socket is not None
+        asyncio.get_running_loop().remove_reader(self._socket)
+        self._socket.close()
+
+    # The port: Links, and the events of Addresses
+
+    def get(self, name: str) -> Link:
+        """Describe an interface; see ``kubevip.ports.Links``."""
+        for message in self._links.values():
+            if message.name == name:
+                return self._describe(message)
+        known = ", ".join(sorted(message.name for message in self._links.values()))
+        raise LinkNotFound(f"there is no interface {name!r}; there are: {known}", errno.ENODEV)
+
+    def subscribe(self, changed: Callable[[str], None]) -> Callable[[], None]:
+        """Call *changed* with the name of each interface that comes, goes or changes; return what ends that."""
+        self._on_link.append(changed)
+        return lambda: self._on_link.remove(changed)
+
+    def subscribe_addresses(
+        self,
+        removed: Callable[[IPAddress, str], None],
+        overflow: Callable[[AbstractSet[tuple[IPAddress, str]]], None],
+    ) -> Callable[[], None]:
+        """Call *removed* with address and interface of each address that goes; return what ends that.
+
+        After events were lost, *overflow* is called with every address that is there, and its interface.
+        """
+        self._on_removed.append(removed)
+        self._on_overflow.append(overflow)
+
+        def unsubscribe() -> None:
+            self._on_removed.remove(removed)
+            self._on_overflow.remove(overflow)
+
+        return unsubscribe
+
+    def name_of(self, index: int) -> str:
+        """Return the name of the interface with *index*; empty where there is none."""
+        message = self._links.get(index)
+        return message.name if message else ""
+
+    def names(self) -> list[str]:
+        """Return the names of all interfaces."""
+        return sorted(message.name for message in self._links.values())
+
+    def _describe(self, message: netlink.LinkMessage) -> Link:
+        up = bool(message.flags & netlink.IFF_UP) and message.operstate in (
+            netlink.IF_OPER_UP,
+            netlink.IF_OPER_UNKNOWN,
+        )
+        return Link(
+            message.name,
+            message.index,
+            message.mac,
+            up,
+            loopback=bool(message.flags & netlink.IFF_LOOPBACK),
+            link_local=self._link_local.get(message.index),
+        )
+
+    # The events
+
+    def _receive(self) -> None:
+        assert self._socket is not None
+        try:
+            while True:
+                for kind, _flags, _sequence, body in netlink.messages(self._socket.recv(1 << 16)):
+                    self._take(kind, body)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            self._recover()
+
+    def _take(self, kind: int, body: bytes) -> None:
+        if kind in (netlink.RTM_NEWLINK, netlink.RTM_DELLINK):
+            self._take_link(netlink.parse_link(kind, body))
+        elif kind in (netlink.RTM_NEWADDR, netlink.RTM_DELADDR):
+            message = netlink.parse_address(kind, body)
+            if message is not None:
+                self._take_address(message)
+
+    def _take_link(self, message: netlink.LinkMessage) -> None:
+        before = self._links.get(message.index)
+        if message.removed:
+            self._links.pop(message.index, None)
+            self._link_local.pop(message.index, None)
+        else:
+            self._links[message.index] = message
+        if message.removed or before != message:
+            self._tell_link(message.name)
+
+    def _take_address(self, message: netlink.AddressMessage) -> None:
+        if message.scope == netlink.RT_SCOPE_LINK and isinstance(message.address, IPv6Address):
+            if message.removed:
+                self._link_local.pop(message.index, None)
+            else:
+                self._link_local[message.index] = message.address
+        if message.removed:
+            for removed in tuple(self._on_removed):
+                removed(message.address, self.name_of(message.index))
+
+    def _tell_link(self, name: str) -> None:
+        for changed in tuple(self._on_link):
+            changed(name)
+
+    def _read_all(self) -> list[netlink.AddressMessage]:
+        with self._enter():
+            requests = netlink.Requests()
+        with requests:
+            links = [netlink.parse_link(kind, body) for kind, body in requests.all(netlink.RTM_GETLINK)]
+            answers = requests.all(netlink.RTM_GETADDR)
+        self._links = {link.index: link for link in links}
+        self._link_local.clear()
+        addresses = [found for kind, body in answers if (found := netlink.parse_address(kind, body))]
+        for found in addresses:
+            self._take_address(found)
+        return addresses
+
+    def _recover(self) -> None:
+        log.warning("more network events than the socket could keep; reading links and addresses anew")
+        gone = set(self.names())
+        present = {(found.address, self.name_of(found.index)) for found in self._read_all()}
+        for overflow in tuple(self._on_overflow):
+            overflow(present)
+        for name in gone.union(self.names()):
+            self._tell_link(name)
+
+
+def _enlarge(sock: socket.socket) -> None:
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, netlink.SO_RCVBUFFORCE, _RECEIVE_BUFFER)
+    except PermissionError:
+        # In an unprivileged user namespace only up to net.core.rmem_max.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)

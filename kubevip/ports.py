@@ -1,0 +1,94 @@
+"""The seams to the outside. Each has an in-memory twin in ``kubevip.testing``."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import attrs
+
+from kubevip.backend import Host, Link
+from kubevip.election import Claim, Record
+from kubevip.errors import NetworkError
+from kubevip.model import Family, IPAddress, LeaseKey, Vip
+
+__all__ = ["Addresses", "Host", "LeaseStore", "Link", "Links", "Observation", "Presence"]
+
+
+@attrs.frozen
+class Observation:
+    """A Lease as the watch showed it: *record* is ``None`` where it was deleted, *version* when that was."""
+
+    record: Record | None
+    version: str
+
+
+class LeaseStore(Protocol):
+    """Where Leases are kept: something that can compare and swap."""
+
+    async def read(self, lease: LeaseKey) -> Record | None:
+        """Return the Lease as it is now, by a consistent read; ``None`` where there is none.
+
+        :raises ApiError: if there is no answer, or not that one.
+        """
+
+    async def write(self, lease: LeaseKey, claim: Claim, base: Record | None) -> Record:
+        """Make the Lease say *claim* if it still is at *base*, or create it where *base* is ``None``.
+
+        :raises LeaseConflict: if it isn't.
+        :raises ApiError: if there is no answer, or another one. The write may have happened then.
+        """
+
+    def watch(self, lease: LeaseKey, seen: Callable[[Observation], None]) -> AbstractAsyncContextManager[None]:
+        """Report each change of the Lease while the context is open, and its present state at first.
+
+        The watch heals itself; what happens in between is only seen as its result.
+        """
+
+
+@attrs.frozen
+class Presence:
+    """An address where it is on a link of this node.
+
+    *ours*: kubevip put it there. *permanent*: it has no end, so nobody renews it. *preferred*: it is the
+    node's own, since a VIP never is; connections start from it.
+    """
+
+    vip: Vip
+    ours: bool
+    permanent: bool
+    preferred: bool
+
+
+class Addresses(Protocol):
+    """The addresses on this node's links."""
+
+    async def put(self, vips: Sequence[tuple[Vip, int]], *, not_after: float) -> Mapping[Vip, NetworkError]:
+        """Put each VIP on its link for a number of seconds, or extend it; return what failed, and why.
+
+        What has not been put at *not_after* (monotonic seconds) fails: the process may have been stopped.
+        """
+
+    async def remove(self, vips: Sequence[Vip]) -> Mapping[Vip, NetworkError]:
+        """Remove each VIP from its link; return what failed. One that isn't there is removed already."""
+
+    async def find(self, addresses: Collection[IPAddress]) -> Sequence[Presence]:
+        """Return every place where one of *addresses* is on a link of this node now."""
+
+    async def pace(self, families: Collection[Family], turn: int, lifetime: int) -> None:
+        """Set the pacing addresses of ``kubevip.fence``; *turn* alternates between 0 and 1."""
+
+    def subscribe(self, removed: Callable[[IPAddress, str], None]) -> Callable[[], None]:
+        """Call *removed* with address and interface whenever an address goes; return what ends that."""
+
+
+class Links(Protocol):
+    """This node's interfaces."""
+
+    def get(self, name: str) -> Link:
+        """Describe an interface.
+
+        :raises LinkNotFound: if there is none of that name; it lists those that there are.
+        """
+
+    def subscribe(self, changed: Callable[[str], None]) -> Callable[[], None]:
+        """Call *changed* with a name whenever that interface comes, goes or changes; return what ends that."""

@@ -1,0 +1,1 @@
+"""Drives the pure core: tasks, timers and the order of effects. asyncio alone, structured by anyio."""

@@ -1,0 +1,131 @@
+"""Calls a backend at its cadence, so that no backend needs a timer."""
+
+import asyncio
+import heapq
+import itertools
+import logging
+from collections.abc import Callable, Iterable
+
+import anyio
+import anyio.lowlevel
+import attrs
+
+from kubevip.backend import Backend, Cadence
+from kubevip.model import Vip
+
+log = logging.getLogger(__name__)
+
+# Frames sent in one go; then everything else that the loop has to do gets its turn.
+CHUNK = 64
+
+
+@attrs.frozen
+class AnnouncerStatistics:
+    """A snapshot: how many VIPs are announced, and the calls of the backend so far."""
+
+    announced: int
+    announcements: int
+    failures: int
+
+
+@attrs.define(eq=False)
+class Announcer:
+    """Announces VIPs through one backend, now and again.
+
+    *may_announce* is asked before each repetition: between two of them the process may have been stopped
+    for so long that somebody else holds the VIP.
+    """
+
+    name: str
+    backend: Backend
+    cadence: Cadence
+    _may_announce: Callable[[Vip], bool]
+
+    _due: list[tuple[float, int, Vip, int]] = attrs.field(factory=list, init=False)
+    _round: dict[Vip, int] = attrs.field(factory=dict, init=False)
+    _rounds: "itertools.count[int]" = attrs.field(factory=itertools.count, init=False)
+    _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    _announcements: int = attrs.field(default=0, init=False)
+    _failures: int = attrs.field(default=0, init=False)
+
+    async def announce(self, vips: Iterable[Vip]) -> dict[Vip, Exception]:
+        """Announce VIPs now, and from now on at the cadence; return those that failed, with the error."""
+        failed: dict[Vip, Exception] = {}
+        now = asyncio.get_running_loop().time()
+        for number, vip in enumerate(vips, start=1):
+            error = await self._call(vip)
+            if error is None:
+                self._schedule(vip, now)
+            else:
+                failed[vip] = error
+            if number % CHUNK == 0:
+                await anyio.lowlevel.checkpoint()
+        self._wake.set()
+        return failed
+
+    async def withdraw(self, vips: Iterable[Vip]) -> None:
+        """Stop announcing VIPs. An error is only logged: the address goes next, and with it the announcement."""
+        for vip in vips:
+            self._round.pop(vip, None)
+            try:
+                await self.backend.withdraw(vip)
+            except Exception as error:
+                log.warning("withdrawing failed", extra={"vip": str(vip), "backend": self.name, "reason": str(error)})
+
+    def pause(self, vips: Iterable[Vip]) -> None:
+        """Repeat no announcement of VIPs, and withdraw none: a successor is to be believed."""
+        for vip in vips:
+            self._round.pop(vip, None)
+
+    async def run(self) -> None:
+        """Repeat announcements until cancelled."""
+        while True:
+            await self._repeat_all_due()
+            await self._wait()
+
+    def statistics(self) -> AnnouncerStatistics:
+        """Return a snapshot."""
+        return AnnouncerStatistics(len(self._round), self._announcements, self._failures)
+
+    def _schedule(self, vip: Vip, now: float) -> None:
+        self._round[vip] = this_round = next(self._rounds)
+        for after in self.cadence.burst:
+            heapq.heappush(self._due, (now + after, this_round, vip, 0))
+        if self.cadence.period is not None:
+            last = max(self.cadence.burst, default=0.0)
+            heapq.heappush(self._due, (now + last + self.cadence.period, this_round, vip, 1))
+
+    async def _repeat_all_due(self) -> None:
+        now = asyncio.get_running_loop().time()
+        number = 0
+        while self._due and self._due[0][0] <= now:
+            await self._repeat(*heapq.heappop(self._due)[1:])
+            number += 1
+            if number % CHUNK == 0:
+                await anyio.lowlevel.checkpoint()
+
+    async def _repeat(self, this_round: int, vip: Vip, periodic: int) -> None:
+        if self._round.get(vip) != this_round or not self._may_announce(vip):
+            return
+        error = await self._call(vip)
+        if error is not None:
+            log.warning("announcing failed", extra={"vip": str(vip), "backend": self.name, "reason": str(error)})
+        if periodic and self.cadence.period is not None:
+            due = asyncio.get_running_loop().time() + self.cadence.period
+            heapq.heappush(self._due, (due, this_round, vip, 1))
+
+    async def _call(self, vip: Vip) -> Exception | None:
+        self._announcements += 1
+        try:
+            await self.backend.announce(vip)
+        except Exception as error:
+            # Whatever a plugin raises, it must not stop the other VIPs.
+            self._failures += 1
+            return error
+        return None
+
+    async def _wait(self) -> None:
+        until = self._due[0][0] if self._due else float("inf")
+        with anyio.move_on_after(until - asyncio.get_running_loop().time()):
+            await self._wake.wait()
+        self._wake.clear()

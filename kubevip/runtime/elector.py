@@ -1,0 +1,207 @@
+"""Campaigns for one Lease: asks ``election.Candidate`` what to do and does it against a LeaseStore."""
+
+import asyncio
+import logging
+from typing import Protocol
+
+import anyio
+import attrs
+
+from kubevip.election import Candidate, Cause, Read, Standing, Timing, Wait, Write
+from kubevip.errors import ApiError, Conflict
+from kubevip.model import LeaseKey, Term
+from kubevip.ports import LeaseStore, Observation
+
+log = logging.getLogger(__name__)
+
+
+class Follower(Protocol):
+    """Who acts on an election. The calls come from the event loop and must not block."""
+
+    def campaigning(self, lease: LeaseKey, cause: Cause) -> None:
+        """A write is on its way by which this node may come to lead."""
+
+    def standing(self, lease: LeaseKey, standing: Standing, term: Term | None) -> None:
+        """Where this node stands now; *term* while it leads, a new one with each renewal."""
+
+
+@attrs.frozen
+class ElectorStatistics:
+    """A snapshot: *term* is ``None`` while this node doesn't lead, *holder* empty where nobody is known to."""
+
+    lease: LeaseKey
+    standing: Standing
+    holder: str
+    term: Term | None
+    transitions: int
+    renewals: int
+    failures: int
+    last_error: str
+
+
+@attrs.define(eq=False)
+class Elector:
+    """One node's campaign for one Lease, from ``run()`` until it is cancelled or has resigned.
+
+    It tells its followers of each change at once, also while a request hangs: when the Lease is seen in
+    other hands, and when the deadline passes.
+    """
+
+    lease: LeaseKey
+    identity: str
+    timing: Timing
+    _store: LeaseStore
+    _follower: Follower
+
+    _candidate: Candidate = attrs.field(init=False)
+    _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    _told: tuple[Standing, Term | None] = attrs.field(default=(Standing.UNKNOWN, None), init=False)
+    _deadline: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
+    _renewals: int = attrs.field(default=0, init=False)
+    _failures: int = attrs.field(default=0, init=False)
+    _terms: int = attrs.field(default=0, init=False)
+    _last_error: str = attrs.field(default="", init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._candidate = Candidate(self.lease, self.identity, self.timing)
+
+    @property
+    def term(self) -> Term | None:
+        """The current term; ``None`` where this node doesn't lead now."""
+        return self._candidate.term(self._now())
+
+    def resign(self) -> None:
+        """Release the Lease if we have it; ``run()`` returns when that is done."""
+        self._candidate.resign()
+        self._wake.set()
+
+    def statistics(self) -> ElectorStatistics:
+        """Return a snapshot."""
+        now = self._now()
+        record = self._candidate.record
+        return ElectorStatistics(
+            self.lease,
+            self._candidate.standing(now),
+            record.holder if record else "",
+            self._candidate.term(now),
+            self._terms,
+            self._renewals,
+            self._failures,
+            self._last_error,
+        )
+
+    async def run(self) -> None:
+        """Campaign until cancelled, or until ``resign()`` has come to its end."""
+        try:
+            async with self._store.watch(self.lease, self._observe):
+                while not self._candidate.resigned:
+                    await self._step()
+                    self._tell()
+        finally:
+            if self._deadline is not None:
+                self._deadline.cancel()
+
+    async def _step(self) -> None:
+        match self._candidate.next(self._now()):
+            case Wait(until):
+                await self._wait(until)
+            case Read():
+                await self._read()
+            case Write() as write:
+                await self._write(write)
+
+    async def _wait(self, until: float) -> None:
+        with anyio.move_on_after(until - self._now()):
+            await self._wake.wait()
+        self._wake.clear()
+
+    async def _read(self) -> None:
+        asked = self._now()
+        try:
+            with anyio.fail_after(self.timing.attempt_timeout):
+                record = await self._store.read(self.lease)
+        except (ApiError, TimeoutError) as error:
+            self._failed(asked, error, "reading the Lease")
+        else:
+            self._candidate.read(record, self._now())
+
+    async def _write(self, write: Write) -> None:
+        asked = self._now()
+        if write.cause not in (Cause.RENEWAL, Cause.RELEASE):
+            self._follower.campaigning(self.lease, write.cause)
+        try:
+            with anyio.fail_after(self.timing.attempt_timeout):
+                record = await self._store.write(self.lease, write.claim, write.base)
+        except Conflict:
+            self._candidate.lost_race(self._now())
+        except (ApiError, TimeoutError) as error:
+            self._failed(asked, error, "writing the Lease")
+        else:
+            self._candidate.wrote(record, asked, self._now())
+            self._succeeded(write.cause)
+
+    def _observe(self, observation: Observation) -> None:
+        twin = self._candidate.twin
+        self._candidate.saw(observation.record, observation.version, self._now())
+        if self._candidate.twin and not twin:
+            log.error(
+                "another process campaigns under our name: every node needs a vip_nodename of its own",
+                extra={"lease": str(self.lease), "identity": self.identity},
+            )
+        self._wake.set()
+        self._tell()
+
+    def _failed(self, asked: float, error: Exception, doing: str) -> None:
+        self._failures += 1
+        text = str(error) or f"no answer within {self.timing.attempt_timeout:g} s"
+        if text != self._last_error:
+            log.warning("%s failed", doing, extra={"lease": str(self.lease), "reason": text})
+        self._last_error = text
+        self._candidate.no_answer(asked, self._now())
+
+    def _succeeded(self, cause: Cause) -> None:
+        if self._last_error:
+            log.info("the API server answers again", extra={"lease": str(self.lease)})
+        self._last_error = ""
+        if cause is Cause.RENEWAL:
+            self._renewals += 1
+        elif cause is Cause.RELEASE:
+            log.info("released the Lease", extra={"lease": str(self.lease)})
+        else:
+            self._terms += 1
+            log.info("leading", extra={"lease": str(self.lease), "reason": cause.value})
+
+    def _tell(self) -> None:
+        now = self._now()
+        standing, term = self._candidate.standing(now), self._candidate.term(now)
+        if (standing, term) == self._told:
+            return
+        before, self._told = self._told[0], (standing, term)
+        if before is Standing.LEADING and standing is not Standing.LEADING:
+            self._log_loss(standing)
+        self._arm(term)
+        self._follower.standing(self.lease, standing, term)
+
+    def _log_loss(self, standing: Standing) -> None:
+        record = self._candidate.record
+        log.log(
+            logging.INFO if standing is Standing.VACANT else logging.WARNING,
+            "not leading any more",
+            extra={
+                "lease": str(self.lease),
+                "reason": standing.value,
+                "holder": record.holder if record else "",
+            },
+        )
+
+    def _arm(self, term: Term | None) -> None:
+        """Tell the end of a term when it comes, whatever the requests do meanwhile."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        if term is not None:
+            self._deadline = asyncio.get_running_loop().call_at(term.until, self._tell)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()

@@ -1,0 +1,61 @@
+"""What the core lends backends on a real machine: ``kubevip.backend.Host``."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import attrs
+
+from kubevip.backend import BpfInstruction, Link
+from kubevip.ports import Links
+
+
+class Frames(Protocol):
+    """Sends and receives Ethernet frames; ``kubevip.net.frames.Wire`` is one."""
+
+    def send(self, interface: str, frame: bytes) -> None:
+        """Send one whole frame."""
+
+    def listen(
+        self,
+        interface: str,
+        ethertype: int,
+        received: Callable[[bytes], None],
+        *,
+        bpf: Sequence[BpfInstruction] = (),
+    ) -> AbstractContextManager[None]:
+        """Hand arriving frames to *received* while the context is open."""
+
+
+@attrs.define(eq=False)
+class LocalHost:
+    """This node, as backends see it."""
+
+    node: str
+    settings: Mapping[str, str]
+    _links: Links
+    _frames: Frames
+
+    def now(self) -> float:
+        """Return the time in seconds on the monotonic clock of the event loop."""
+        return asyncio.get_running_loop().time()
+
+    def link(self, interface: str) -> Link:
+        """Describe *interface* as it is now."""
+        return self._links.get(interface)
+
+    def send(self, interface: str, frame: bytes) -> None:
+        """Send one whole Ethernet frame at once."""
+        self._frames.send(interface, frame)
+
+    def listen(
+        self,
+        interface: str,
+        ethertype: int,
+        received: Callable[[bytes], None],
+        *,
+        bpf: Sequence[BpfInstruction] = (),
+    ) -> AbstractContextManager[None]:
+        """Hand each frame of *ethertype* that arrives on *interface* to *received*."""
+        return self._frames.listen(interface, ethertype, received, bpf=bpf)
