@@ -1,0 +1,193 @@
+"""The settings of further modes and of balancing, which kubevip doesn't have yet; see ``features``."""
+
+from pathlib import Path
+
+import attrs
+
+from kubevip.config import parse as form
+from kubevip.config import parse_network as net
+from kubevip.config.setting import NotYet, setting
+
+_MODE = "use vip_arp=true, or stay with kube-vip on these nodes"
+_BALANCER = NotYet("balancing the API servers by IPVS", "leave lb_enable out")
+_TABLE = NotYet("routing-table mode", _MODE)
+_WIREGUARD = NotYet("WireGuard mode", _MODE)
+_HEALTH = NotYet("checking the API server by a URL", "leave control_plane_health_check_address out")
+
+
+@attrs.frozen(kw_only=True)
+class RoutingTable:
+    """A routing daemon on the node takes the addresses from a table."""
+
+    enable: bool = setting(
+        env="vip_routingtable",
+        flags=("--table",),
+        keys=("EnableRoutingTable",),
+        form=form.BOOLEAN,
+        default=False,
+        since="0.5.0",
+        support=_TABLE,
+        help="announce addresses by routes in a table",
+    )
+    table: int = setting(
+        env="vip_routingtableid",
+        flags=("--tableID",),
+        keys=("RoutingTableID",),
+        form=form.integer(0),
+        default=198,
+        needs=("vip_routingtable",),
+        since="0.6.4",
+        support=_TABLE,
+        help="number of the table",
+    )
+    kind: int = setting(
+        env="vip_routingtabletype",
+        flags=("--tableType",),
+        keys=("RoutingTableType",),
+        form=form.integer(0),
+        default=1,
+        needs=("vip_routingtable",),
+        since="0.6.4",
+        support=_TABLE,
+        help="type of the routes, 1 is unicast",
+    )
+    protocol: int = setting(
+        env="vip_routingprotocol",
+        flags=("--routingProtocol",),
+        keys=("RoutingProtocol",),
+        form=form.integer(0),
+        default=248,
+        needs=("vip_routingtable",),
+        since="0.7.1",
+        support=_TABLE,
+        help="protocol number of the routes",
+    )
+    clean: bool = setting(
+        env="vip_cleanroutingtable",
+        flags=("--cleanRoutingTable",),
+        keys=("CleanRoutingTable",),
+        form=form.BOOLEAN,
+        default=False,
+        needs=("vip_routingtable",),
+        since="0.7.1",
+        support=_TABLE,
+        help="remove unknown routes after the start",
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Wireguard:
+    """Traffic for the addresses comes through tunnels."""
+
+    enable: bool = setting(
+        env="vip_wireguard",
+        flags=("--wireguard",),
+        keys=("EnableWireguard",),
+        form=form.BOOLEAN,
+        default=False,
+        since="0.5.0",
+        support=_WIREGUARD,
+        help="carry addresses through WireGuard tunnels",
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Balancer:
+    """Connections to the control plane's address are spread over all API servers by IPVS."""
+
+    enable: bool = setting(
+        env="lb_enable",
+        flags=("--enableLoadBalancer",),
+        keys=("EnableLoadBalancer",),
+        form=form.BOOLEAN,
+        default=False,
+        since="0.1.6",
+        support=_BALANCER,
+        help="balance API servers by IPVS",
+    )
+    port: int = setting(
+        env="lb_port",
+        flags=("--lbPort",),
+        keys=("LoadBalancerPort",),
+        form=form.PORT,
+        default=6443,
+        needs=("lb_enable",),
+        since="0.1.5",
+        support=_BALANCER,
+        help="port that is balanced",
+    )
+    method: str = setting(
+        env="lb_fwdmethod",
+        flags=("--lbForwardingMethod",),
+        keys=("LoadBalancerForwardingMethod",),
+        form=form.TEXT,
+        default="local",
+        needs=("lb_enable",),
+        since="0.4.1",
+        support=_BALANCER,
+        help="local, masquerade, tunnel, directroute or bypass",
+    )
+    interval: float = setting(
+        env="backend_health_check_interval",
+        keys=("BackendHealthCheckInterval",),
+        form=form.seconds(0),
+        default=5.0,
+        needs=("lb_enable", "vip_routingtable"),
+        since="0.8.0",
+        support=_BALANCER,
+        help="seconds between checks of an API server",
+    )
+
+
+@attrs.frozen(kw_only=True)
+class ControlPlaneHealth:
+    """Checks of the API server by a URL, in BGP and routing-table mode."""
+
+    url: str = setting(
+        env="control_plane_health_check_address",
+        flags=("--controlPlaneHealthCheckAddress",),
+        form=net.HTTP_URL,
+        default="",
+        since="1.2.0",
+        support=_HEALTH,
+        help="URL to check",
+    )
+    period: float = setting(
+        env="control_plane_health_check_period_seconds",
+        flags=("--controlPlaneHealthCheckPeriodSeconds",),
+        form=form.SECONDS,
+        default=5.0,
+        needs=("control_plane_health_check_address",),
+        since="1.2.0",
+        support=_HEALTH,
+        help="seconds between checks",
+    )
+    timeout: float = setting(
+        env="control_plane_health_check_timeout_seconds",
+        flags=("--controlPlaneHealthCheckTimeoutSeconds",),
+        form=form.SECONDS,
+        default=3.0,
+        needs=("control_plane_health_check_address",),
+        since="1.2.0",
+        support=_HEALTH,
+        help="seconds that one check may take",
+    )
+    failures: int = setting(
+        env="control_plane_health_check_failure_threshold",
+        flags=("--controlPlaneHealthCheckFailureThreshold",),
+        form=form.integer(1),
+        default=3,
+        needs=("control_plane_health_check_address",),
+        since="1.2.0",
+        support=_HEALTH,
+        help="failures in a row that count",
+    )
+    ca: Path | None = setting(
+        env="control_plane_health_check_ca_path",
+        flags=("--controlPlaneHealthCheckCAPath",),
+        form=form.PATH,
+        needs=("control_plane_health_check_address",),
+        since="1.2.0",
+        support=_HEALTH,
+        help="certificates to check with",
+    )

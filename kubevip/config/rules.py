@@ -1,0 +1,164 @@
+"""What settings have to be to each other. A rule is skipped where a setting that it reads is wrong already."""
+
+from collections.abc import Callable, Mapping
+
+import attrs
+
+from kubevip.config.sources import Given
+from kubevip.config.table import Settings
+
+_MODES = ("vip_arp", "bgp_enable", "vip_routingtable", "vip_wireguard")
+_TIMING = ("vip_leaseduration", "vip_renewdeadline", "vip_retryperiod")
+_JITTER = 1.2
+_SHORTEST_LEASE = 3
+_ARP_RATE_FLOOR = 0.5
+_OLD_DEBUG = 5
+
+
+@attrs.frozen
+class Facts:
+    """What a rule looks at: the settings, and what was written for them."""
+
+    settings: Settings
+    given: Mapping[str, Given]
+
+    def shown(self, name: str) -> str:
+        """Return the setting with its text as it was written, or its name with "not set"."""
+        return str(self.given.get(name, f"{name} (not set)"))
+
+
+@attrs.frozen
+class Rule:
+    """A sentence that *check* makes where the settings *reads* don't fit together."""
+
+    reads: tuple[str, ...]
+    check: Callable[[Facts], str | None]
+
+
+def _modes(settings: Settings) -> list[str]:
+    switches = (
+        settings.arp.enable,
+        settings.bgp.enable,
+        settings.routing_table.enable,
+        settings.wireguard.enable,
+    )
+    return [name for name, on in zip(_MODES, switches, strict=True) if on]
+
+
+def _one_mode(facts: Facts) -> str | None:
+    modes = _modes(facts.settings)
+    if not modes:
+        return f"{facts.shown('vip_arp')}: no mode is on; write vip_arp=true"
+    if len(modes) > 1:
+        return f"{', '.join(facts.shown(name) for name in modes)}: these exclude each other; leave one of them"
+    return None
+
+
+def _some_work(facts: Facts) -> str | None:
+    if facts.settings.control_plane.enable or facts.settings.services.enable:
+        return None
+    return (
+        f"{facts.shown('cp_enable')}, {facts.shown('svc_enable')}: there is nothing to do; "
+        "write cp_enable=true, svc_enable=true or both"
+    )
+
+
+def _address_known(facts: Facts) -> str | None:
+    control_plane = facts.settings.control_plane
+    if not control_plane.enable or control_plane.address:
+        return None
+    return f"{facts.shown('cp_enable')} needs address; write address=<the control plane's IP address>"
+
+
+def _no_names(facts: Facts) -> str | None:
+    names = facts.settings.control_plane.address_names
+    if not names or not facts.settings.control_plane.enable:
+        return None
+    return f"{facts.shown('address')}: {', '.join(names)}: DNS names are not there yet; write IP addresses"
+
+
+def _automatic_prefix(facts: Facts) -> str | None:
+    settings = facts.settings
+    if not settings.node.prefixes.automatic or (settings.arp.enable and not settings.control_plane.address):
+        return None
+    return (
+        f"{facts.shown('vip_subnet')}, {facts.shown('address')}: auto works in ARP mode without address only; "
+        "write the prefix length, such as 32"
+    )
+
+
+def _timing(facts: Facts) -> str | None:
+    election = facts.settings.election
+    if election.duration > election.renew_deadline > _JITTER * election.retry_period:
+        return None
+    return (
+        f"{_timing_shown(facts)}: the duration must be above the renew deadline, and that above "
+        f"{_JITTER} retry periods; {_timing_example()}"
+    )
+
+
+def _lease_length(facts: Facts) -> str | None:
+    if facts.settings.election.duration >= _SHORTEST_LEASE:
+        return None
+    return (
+        f"{facts.shown('vip_leaseduration')}: write at least {_SHORTEST_LEASE}, because the kernel counts an "
+        "address's lifetime in whole seconds and one of them is kept as a guard"
+    )
+
+
+def _timing_shown(facts: Facts) -> str:
+    election = facts.settings.election
+    values = (election.duration, election.renew_deadline, election.retry_period)
+    parts = zip(_TIMING, values, strict=True)
+    return ", ".join(
+        facts.shown(name) if name in facts.given else f"{name}={value:g} (not set)" for name, value in parts
+    )
+
+
+def _timing_example() -> str:
+    return "for example vip_leaseduration=15 vip_renewdeadline=10 vip_retryperiod=2"
+
+
+def _ports_differ(facts: Facts) -> str | None:
+    serving = facts.settings.serving
+    if not serving.prometheus or serving.prometheus.port != serving.health_check_port:
+        return None
+    return f"{facts.shown('health_check_port')}: prometheus_server={serving.prometheus} has that port; write another"
+
+
+def _arp_elects(facts: Facts) -> str | None:
+    if not facts.settings.arp.enable or facts.settings.election.enabled:
+        return None
+    if "vip_leaderelection" not in facts.given:
+        return None
+    return f"{facts.shown('vip_leaderelection')} has no effect: ARP mode always elects"
+
+
+def _arp_floor(facts: Facts) -> str | None:
+    given = facts.given.get("vip_arpRate")
+    if given is None or int(given.text) / 1000 == facts.settings.arp.rate:
+        return None
+    return f"{given} is below 500: it counts as 3000"
+
+
+def _old_debug(facts: Facts) -> str | None:
+    if facts.settings.logging.level != _OLD_DEBUG:
+        return None
+    return f"{facts.shown('vip_loglevel')} logs errors only; write -4 for debug, which 5 was before kube-vip 0.8.10"
+
+
+PROBLEMS = (
+    Rule(_MODES, _one_mode),
+    Rule(("cp_enable", "svc_enable"), _some_work),
+    Rule(("cp_enable", "address"), _address_known),
+    Rule(("cp_enable", "address"), _no_names),
+    Rule(("vip_subnet", "vip_arp", "address"), _automatic_prefix),
+    Rule(_TIMING, _timing),
+    Rule(_TIMING, _lease_length),
+    Rule(("prometheus_server", "health_check_port"), _ports_differ),
+)
+NOTICES = (
+    Rule(("vip_arp", "vip_leaderelection"), _arp_elects),
+    Rule(("vip_arpRate",), _arp_floor),
+    Rule(("vip_loglevel",), _old_debug),
+)

@@ -1,0 +1,1 @@
+"""What is wanted: by the control plane, and by Services."""

@@ -1,0 +1,98 @@
+"""Keeps the status of Services true: a queue in which each Service stands once, and a few writers."""
+
+import logging
+from collections.abc import Iterable
+from typing import Protocol
+
+import anyio
+import attrs
+
+from kubevip import service
+from kubevip.controllers.services import Announcement, Services
+from kubevip.errors import ApiError
+from kubevip.model import ServiceKey
+from kubevip.runtime.retry import Retry
+from kubevip.service import Ingress, ServiceView
+
+log = logging.getLogger(__name__)
+
+# Writes under way at once. A takeover writes to each of its Services.
+WRITERS = 8
+
+
+class StatusWriter(Protocol):
+    """Writes the status of a Service; ``kubevip.kube.publisher.Publisher`` is one."""
+
+    async def publish(self, key: ServiceKey, merge: "Merge", host: str | None) -> bool:
+        """Write it if it isn't so yet; tell whether it had to be written."""
+
+
+class Merge(Protocol):
+    """Makes the ingress that has to be from the one that is."""
+
+    def __call__(self, present: tuple[Ingress, ...]) -> tuple[Ingress, ...]:
+        """Return the ingress that has to be."""
+
+
+@attrs.define(eq=False)
+class Publishing:
+    """Publishes announced addresses, from ``run()`` until it is cancelled."""
+
+    _services: Services
+    _writer: StatusWriter
+    _due: dict[ServiceKey, None] = attrs.field(factory=dict, init=False)
+    _wake: anyio.Event = attrs.field(factory=anyio.Event, init=False)
+    _retry: Retry[ServiceKey] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._retry = Retry(self._publish_all)
+        self._services.publish = self.publish
+
+    def publish(self, key: ServiceKey) -> None:
+        """Look at *key* when a writer is free."""
+        self._due[key] = None
+        self._wake.set()
+
+    def _publish_all(self, keys: Iterable[ServiceKey]) -> None:
+        for key in keys:
+            self.publish(key)
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._retry.run)
+            for _ in range(WRITERS):
+                tasks.start_soon(self._write)
+
+    async def _write(self) -> None:
+        while True:
+            while not self._due:
+                self._wake = anyio.Event() if self._wake.is_set() else self._wake
+                await self._wake.wait()
+            key = next(iter(self._due))
+            del self._due[key]
+            announcement = self._services.announcement(key)
+            if announcement is not None and not _is_so(announcement):
+                await self._write_one(key, announcement)
+
+    async def _write_one(self, key: ServiceKey, announcement: Announcement) -> None:
+        def merge(present: tuple[Ingress, ...]) -> tuple[Ingress, ...]:
+            view = attrs.evolve(announcement.view, ingress=present)
+            return view.published(announcement.addresses, announcement.announced)
+
+        try:
+            if await self._writer.publish(key, merge, announcement.host):
+                vips = ", ".join(map(str, announcement.addresses))
+                log.info("published the Service's addresses", extra={"service": str(key), "vip": vips})
+        except ApiError as error:
+            if self._retry.after(key, error):
+                log.warning("can't publish", extra={"service": str(key), "reason": str(error)})
+        else:
+            self._retry.forget(key)
+
+
+def _is_so(announcement: Announcement) -> bool:
+    view: ServiceView = announcement.view
+    wanted = view.published(announcement.addresses, announcement.announced)
+    host = announcement.host
+    return wanted == view.ingress and (host is None or view.annotations.get(service.HOST) == host)

@@ -1,0 +1,194 @@
+"""From Services and their endpoints to claims on addresses, and from announced addresses to their status."""
+
+import logging
+from collections.abc import Callable, Collection
+from typing import Protocol
+
+import attrs
+
+from kubevip.claims import User
+from kubevip.controllers.ownership import Ownership
+from kubevip.model import IPAddress, ServiceKey, Vip
+from kubevip.service import ClassFilter, Endpoints, Ignored, Reason, ServiceView, TrafficPolicy, Wanted
+
+log = logging.getLogger(__name__)
+
+# Reasons that a user didn't ask for: they are worth an Event.
+_COMPLAINTS = (Reason.BAD_ADDRESS,)
+
+
+class EventSink(Protocol):
+    """Where Events about Services go; ``kubevip.kube.events.Events`` is one."""
+
+    def normal(self, key: ServiceKey, uid: str, reason: str, message: str) -> None:
+        """Note that something went as it should."""
+
+    def warning(self, key: ServiceKey, uid: str, reason: str, message: str) -> None:
+        """Note that something is wrong."""
+
+
+@attrs.frozen
+class ServicesStatistics:
+    """A snapshot of the Services of type LoadBalancer: seen, asking to be served, and served from here."""
+
+    seen: int
+    wanted: int
+    without_endpoints: int
+    announced: int
+
+
+@attrs.define(eq=False)
+class Services:
+    """Knows the Services, and claims the addresses of those that are to be served.
+
+    Every agent does so, whoever leads: so a successor knows all that it takes over. *speaks* tells whether
+    this agent is the one that tells about a Service whose address nobody holds yet.
+    """
+
+    node: str
+    _ownership: Ownership
+    _classes: ClassFilter
+    _place: Callable[[IPAddress, str], tuple[str, int]]
+    _events: EventSink
+    _speaks: Callable[[], bool]
+    publish: Callable[[ServiceKey], None] = lambda _key: None
+
+    _views: dict[ServiceKey, ServiceView] = attrs.field(factory=dict, init=False)
+    _endpoints: dict[ServiceKey, Endpoints] = attrs.field(factory=dict, init=False)
+    _outcome: dict[ServiceKey, Wanted | Ignored] = attrs.field(factory=dict, init=False)
+    _waiting: dict[ServiceKey, str] = attrs.field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._ownership.watch(self._announced_changed, self._conflicting)
+
+    # What the API tells
+
+    def applied(self, view: ServiceView) -> None:
+        """The Service is there, and is like *view*."""
+        known = view.key in self._views
+        if view.type != "LoadBalancer" and not known:
+            # Most Services of a cluster are of no concern: nothing is kept of them.
+            return
+        if self._views.get(view.key) == view:
+            return
+        self._views[view.key] = view
+        self._evaluate(view.key)
+        if view.type != "LoadBalancer":
+            self._forget(view.key)
+
+    def deleted(self, key: ServiceKey) -> None:
+        """There is no such Service any more."""
+        if key in self._views:
+            self._ownership.claim(key, ())
+            self._forget(key)
+            log.info("the Service is gone", extra={"service": str(key)})
+
+    def retain(self, keys: Collection[ServiceKey]) -> None:
+        """Of those known, only these Services are there."""
+        for key in self._views.keys() - set(keys):
+            self.deleted(key)
+
+    def endpoints(self, key: ServiceKey, endpoints: Endpoints) -> None:
+        """The Service has these endpoints."""
+        if self._endpoints.get(key, Endpoints()) == endpoints:
+            return
+        if endpoints == Endpoints():
+            self._endpoints.pop(key, None)
+        else:
+            self._endpoints[key] = endpoints
+        if key in self._views:
+            self._evaluate(key)
+
+    # What follows
+
+    def _evaluate(self, key: ServiceKey) -> None:
+        view = self._views[key]
+        outcome = view.wants(self._classes, self._place)
+        if self._outcome.get(key) != outcome:
+            self._outcome[key] = outcome
+            self._tell(view, outcome)
+        if isinstance(outcome, Ignored):
+            self._waiting.pop(key, None)
+            self._ownership.claim(key, ())
+        elif self._endpoints.get(key, Endpoints()).suffice(outcome):
+            self._waiting.pop(key, None)
+            self._ownership.claim(key, outcome.vips)
+            self.publish(key)
+        else:
+            self._wait_for_endpoints(view, outcome)
+            self._ownership.claim(key, ())
+
+    def _tell(self, view: ServiceView, outcome: Wanted | Ignored) -> None:
+        extra = {"service": str(view.key)}
+        if isinstance(outcome, Ignored):
+            log.info("not serving the Service", extra={**extra, "reason": str(outcome)})
+            if outcome.reason in _COMPLAINTS and self._speaks():
+                self._events.warning(view.key, view.uid, "NotServed", str(outcome))
+            return
+        vips = ", ".join(map(str, outcome.vips))
+        log.info("the Service asks for addresses", extra={**extra, "vip": vips, "policy": outcome.policy.value})
+        for problem in outcome.problems:
+            log.warning("the Service asks in vain", extra={**extra, "reason": problem})
+            if self._speaks():
+                self._events.warning(view.key, view.uid, "NotSupported", problem)
+
+    def _wait_for_endpoints(self, view: ServiceView, outcome: Wanted) -> None:
+        local = outcome.policy is TrafficPolicy.LOCAL
+        where = f"node {self.node} has no ready endpoint" if local else "there is no ready endpoint"
+        reason = f"{where} (externalTrafficPolicy {outcome.policy.value})"
+        if self._waiting.get(view.key) != reason:
+            self._waiting[view.key] = reason
+            log.info("not announcing the Service", extra={"service": str(view.key), "reason": reason})
+            if self._speaks():
+                self._events.normal(view.key, view.uid, "NoEndpoints", f"not announced: {reason}")
+
+    def _forget(self, key: ServiceKey) -> None:
+        for known in (self._views, self._outcome, self._waiting):
+            known.pop(key, None)
+
+    # What the keeper tells
+
+    def _announced_changed(self, user: User, vip: Vip) -> None:
+        view = self._views.get(user) if isinstance(user, ServiceKey) else None
+        if view is None:
+            return
+        self.publish(view.key)
+        if self._ownership.announced(vip.address):
+            text = f"announcing {vip} from node {self.node} on {vip.interface}"
+            self._events.normal(view.key, view.uid, "Announced", text)
+
+    def _conflicting(self, user: User, vip: Vip, mac: str) -> None:
+        view = self._views.get(user) if isinstance(user, ServiceKey) else None
+        if view is not None:
+            text = f"{vip} is used by another machine on {vip.interface} too, with the MAC address {mac}"
+            self._events.warning(view.key, view.uid, "AddressConflict", text)
+
+    # What is to be published
+
+    def announcement(self, key: ServiceKey) -> "Announcement | None":
+        """Return what is to be written into the Service; ``None`` where nothing of it is announced here."""
+        view, outcome = self._views.get(key), self._outcome.get(key)
+        if view is None or not isinstance(outcome, Wanted):
+            return None
+        addresses = tuple(vip.address for vip in outcome.vips)
+        if not any(self._ownership.announced(address) for address in addresses):
+            return None
+        # Where the addresses of a Service have two holders, the one of its first address names itself.
+        host = self.node if self._ownership.announced(addresses[0]) else None
+        return Announcement(view, addresses, self._ownership.announced, host)
+
+    def statistics(self) -> ServicesStatistics:
+        """Return a snapshot."""
+        wanted = sum(1 for outcome in self._outcome.values() if isinstance(outcome, Wanted))
+        announced = sum(1 for key in self._views if self.announcement(key) is not None)
+        return ServicesStatistics(len(self._views), wanted, len(self._waiting), announced)
+
+
+@attrs.frozen
+class Announcement:
+    """What is true of a Service that is announced here, at least in part."""
+
+    view: ServiceView
+    addresses: tuple[IPAddress, ...]
+    announced: Callable[[IPAddress], bool]
+    host: str | None

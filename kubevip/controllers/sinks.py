@@ -1,0 +1,97 @@
+"""From what reflectors tell to what ``Services`` knows."""
+
+from collections.abc import Collection
+
+import attrs
+
+from kubevip.controllers.services import Services
+from kubevip.kube.convert import object_endpoints, slice_endpoints, slice_owner, to_view
+from kubevip.kube.resources import EndpointSlice, EndpointsObject, Service
+from kubevip.model import ObjectKey, ServiceKey
+from kubevip.service import Endpoints
+
+
+@attrs.define(eq=False)
+class ServiceSink:
+    """Takes Services."""
+
+    _services: Services
+
+    def applied(self, found: Service) -> None:
+        """The Service is there."""
+        self._services.applied(to_view(found))
+
+    def deleted(self, found: Service) -> None:
+        """The Service is gone."""
+        self._services.deleted(ServiceKey(found.metadata.namespace, found.metadata.name))
+
+    def listed(self, keys: Collection[ObjectKey], version: str) -> None:
+        """These Services are there, and no others."""
+        self._services.retain([ServiceKey(key.namespace, key.name) for key in keys])
+
+
+@attrs.define(eq=False)
+class SliceSink:
+    """Takes EndpointSlices: a Service may have many, and of each only the counts are kept."""
+
+    _services: Services
+    _slices: dict[ObjectKey, tuple[ServiceKey, Endpoints]] = attrs.field(factory=dict, init=False)
+    _of: dict[ServiceKey, set[ObjectKey]] = attrs.field(factory=dict, init=False)
+
+    def applied(self, found: EndpointSlice) -> None:
+        """The slice is there."""
+        owner = slice_owner(found)
+        self._replace(found.key, owner, slice_endpoints(found, self._services.node))
+
+    def deleted(self, found: EndpointSlice) -> None:
+        """The slice is gone."""
+        self._replace(found.key, None, Endpoints())
+
+    def listed(self, keys: Collection[ObjectKey], version: str) -> None:
+        """These slices are there, and no others."""
+        for key in self._slices.keys() - set(keys):
+            self._replace(key, None, Endpoints())
+
+    def _replace(self, key: ObjectKey, owner: ServiceKey | None, endpoints: Endpoints) -> None:
+        before = self._slices.pop(key, None)
+        if before is not None:
+            self._of[before[0]].discard(key)
+        if owner is not None:
+            self._slices[key] = (owner, endpoints)
+            self._of.setdefault(owner, set()).add(key)
+        for each in {owner, before[0] if before else None} - {None}:
+            assert each is not None
+            self._sum_up(each)
+
+    def _sum_up(self, owner: ServiceKey) -> None:
+        total = sum((self._slices[key][1] for key in self._of[owner]), Endpoints())
+        if not self._of[owner]:
+            del self._of[owner]
+        self._services.endpoints(owner, total)
+
+
+@attrs.define(eq=False)
+class EndpointsSink:
+    """Takes Endpoints objects, each of which has the name of its Service."""
+
+    _services: Services
+    _known: set[ServiceKey] = attrs.field(factory=set, init=False)
+
+    def applied(self, found: EndpointsObject) -> None:
+        """The object is there."""
+        key = ServiceKey(found.metadata.namespace, found.metadata.name)
+        self._known.add(key)
+        self._services.endpoints(key, object_endpoints(found, self._services.node))
+
+    def deleted(self, found: EndpointsObject) -> None:
+        """The object is gone."""
+        self._forget(ServiceKey(found.metadata.namespace, found.metadata.name))
+
+    def listed(self, keys: Collection[ObjectKey], version: str) -> None:
+        """These objects are there, and no others."""
+        for key in self._known - {ServiceKey(key.namespace, key.name) for key in keys}:
+            self._forget(key)
+
+    def _forget(self, key: ServiceKey) -> None:
+        self._known.discard(key)
+        self._services.endpoints(key, Endpoints())

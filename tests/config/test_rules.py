@@ -1,0 +1,125 @@
+"""What settings have to be to each other."""
+
+import pytest
+
+from kubevip.config import Prefixes, load
+from kubevip.errors import ConfigError
+
+SERVICES = {"vip_arp": "true", "svc_enable": "true"}
+CONTROL_PLANE = {"vip_arp": "true", "cp_enable": "true", "address": "10.0.0.1"}
+
+
+def problem(environ: dict[str, str]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(environ)
+    (sentence,) = caught.value.problems
+    return sentence
+
+
+def test_a_mode_is_needed() -> None:
+    assert problem({"svc_enable": "true"}) == "vip_arp (not set): no mode is on; write vip_arp=true"
+
+
+def test_modes_exclude_each_other() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(SERVICES | {"bgp_enable": "true"})
+    assert "vip_arp='true', bgp_enable='true': these exclude each other; leave one of them" in caught.value.problems
+
+
+def test_another_mode_is_refused_only_because_it_is_not_there() -> None:
+    assert problem({"svc_enable": "true", "bgp_enable": "true"}).startswith("bgp_enable='true': BGP mode is not there")
+
+
+def test_there_has_to_be_something_to_do() -> None:
+    assert problem({"vip_arp": "true", "cp_enable": "false"}) == (
+        "cp_enable='false', svc_enable (not set): there is nothing to do; write cp_enable=true, svc_enable=true or both"
+    )
+
+
+def test_the_control_plane_needs_an_address() -> None:
+    assert problem({"vip_arp": "true", "cp_enable": "true"}) == (
+        "cp_enable='true' needs address; write address=<the control plane's IP address>"
+    )
+
+
+def test_dns_names_are_not_there_yet() -> None:
+    assert problem(CONTROL_PLANE | {"address": "10.0.0.1,api.example.com"}) == (
+        "address='10.0.0.1,api.example.com': api.example.com: DNS names are not there yet; write IP addresses"
+    )
+
+
+def test_an_automatic_prefix_works_for_services() -> None:
+    assert load(SERVICES | {"vip_subnet": "auto"}).settings.node.prefixes == Prefixes(None, None)
+
+
+def test_an_automatic_prefix_excludes_an_address() -> None:
+    assert problem(CONTROL_PLANE | {"vip_subnet": "auto"}) == (
+        "vip_subnet='auto', address='10.0.0.1': auto works in ARP mode without address only; "
+        "write the prefix length, such as 32"
+    )
+
+
+@pytest.mark.parametrize(("duration", "deadline", "retry"), [("15", "10", "2"), ("5", "3", "1"), ("3", "2", "1")])
+def test_right_lease_times_are_accepted(duration: str, deadline: str, retry: str) -> None:
+    environ = {"vip_leaseduration": duration, "vip_renewdeadline": deadline, "vip_retryperiod": retry}
+    assert load(SERVICES | environ).settings.election.duration == float(duration)
+
+
+@pytest.mark.parametrize(("duration", "deadline", "retry"), [("5", "5", "1"), ("15", "6", "5"), ("15", "12", "10")])
+def test_wrong_lease_times_name_all_three_with_an_example(duration: str, deadline: str, retry: str) -> None:
+    environ = {"vip_leaseduration": duration, "vip_renewdeadline": deadline, "vip_retryperiod": retry}
+    assert problem(SERVICES | environ) == (
+        f"vip_leaseduration='{duration}', vip_renewdeadline='{deadline}', vip_retryperiod='{retry}': the duration "
+        "must be above the renew deadline, and that above 1.2 retry periods; for example "
+        "vip_leaseduration=15 vip_renewdeadline=10 vip_retryperiod=2"
+    )
+
+
+def test_lease_times_that_are_not_set_are_shown_too() -> None:
+    assert problem(SERVICES | {"vip_leaseduration": "8"}).startswith(
+        "vip_leaseduration='8', vip_renewdeadline=10 (not set), vip_retryperiod=2 (not set): "
+    )
+
+
+def test_a_lease_lasts_three_seconds_at_least() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(SERVICES | {"vip_leaseduration": "2", "vip_renewdeadline": "1", "vip_retryperiod": "1"})
+    assert caught.value.problems[-1] == (
+        "vip_leaseduration='2': write at least 3, because the kernel counts an address's lifetime in whole "
+        "seconds and one of them is kept as a guard"
+    )
+
+
+def test_metrics_and_health_need_two_ports() -> None:
+    assert problem(SERVICES | {"health_check_port": "2112"}) == (
+        "health_check_port='2112': prometheus_server=:2112 has that port; write another"
+    )
+
+
+def test_metrics_that_are_off_leave_their_port() -> None:
+    environ = SERVICES | {"health_check_port": "2112", "prometheus_server": "off"}
+    assert load(environ).settings.serving.health_check_port == 2112
+
+
+def test_arp_mode_elects_whatever_is_set() -> None:
+    assert load(SERVICES | {"vip_leaderelection": "false"}).notices == (
+        "vip_leaderelection='false' has no effect: ARP mode always elects",
+    )
+
+
+@pytest.mark.parametrize("text", ["499", "0", "-1"])
+def test_an_arp_rate_below_the_floor_is_told(text: str) -> None:
+    loaded = load(SERVICES | {"vip_arpRate": text})
+    assert loaded.settings.arp.rate == 3.0
+    assert loaded.notices == (f"vip_arpRate='{text}' is below 500: it counts as 3000",)
+
+
+@pytest.mark.parametrize("text", ["500", "3000", "+3000"])
+def test_an_arp_rate_above_the_floor_is_silent(text: str) -> None:
+    assert load(SERVICES | {"vip_arpRate": text}).notices == ()
+
+
+def test_the_old_number_for_debug_is_told() -> None:
+    assert load(SERVICES | {"vip_loglevel": "5"}).notices == (
+        "vip_loglevel='5' logs errors only; write -4 for debug, which 5 was before kube-vip 0.8.10",
+    )

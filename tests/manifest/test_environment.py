@@ -1,0 +1,133 @@
+"""Settings are written as the environment that gives them back."""
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kubevip.config import load
+from kubevip.config.setting import Supported
+from kubevip.config.table import SETTINGS
+from kubevip.manifest import environment
+
+BOOLEANS = st.sampled_from(["true", "false"])
+NAMES = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
+V4 = st.ip_addresses(v=4, network="10.0.0.0/8").map(str)
+V6 = st.ip_addresses(v=6, network="fd00::/8").map(str)
+TEXTS = {
+    "boolean": BOOLEANS,
+    "port": st.integers(1024, 65535).map(str),
+    "integer": st.integers(-8, 8).map(str),
+    "milliseconds": st.integers(0, 10_000).map(str),
+    "namespace": NAMES,
+    "Lease": NAMES | st.tuples(NAMES, NAMES).map("/".join),
+    "interface": st.sampled_from(["eth0", "bond0.100", "auto", "lo"]),
+    "prefix lengths": st.sampled_from(["32", "24", "64", "24,64", "auto"]),
+    "host:port": st.sampled_from([":2112", "off", "127.0.0.1:9", "[::1]:9"]),
+    "URL": st.sampled_from(["10.0.0.1", "https://api:6443"]),
+    "text": st.text("abc./-", min_size=0, max_size=12),
+    "auto|text|json": st.sampled_from(["auto", "text", "json"]),
+}
+APART = {"vip_nodename", "k8s_config_file", "config_file"}  # from the Pod, a volume and the place of the values
+TIMES = ("vip_leaseduration", "vip_renewdeadline", "vip_retryperiod")
+SETTLED = {"vip_arp", "cp_enable", "svc_enable", "address", "health_check_port", "vip_linger", *APART, *TIMES}
+OPTIONAL = {
+    setting.env: TEXTS[setting.form.name]
+    for setting in SETTINGS
+    if isinstance(setting.support, Supported) and setting.env not in SETTLED
+} | {
+    "health_check_port": st.integers(3000, 65535).map(str),
+    "vip_linger": st.sampled_from(["0", "0.25", "60"]),
+}
+SERVICES = st.fixed_dictionaries(
+    {"vip_arp": st.just("true"), "svc_enable": st.just("true"), "vip_nodename": st.just("n1")}, optional=OPTIONAL
+)
+BOTH = st.fixed_dictionaries(
+    {
+        "vip_arp": st.just("true"),
+        "cp_enable": st.just("true"),
+        "vip_nodename": st.just("n1"),
+        "address": st.lists(V4 | V6, min_size=1, max_size=3).map(",".join),
+    },
+    optional=OPTIONAL | {"svc_enable": BOOLEANS, "vip_subnet": st.sampled_from(["32", "24", "64", "24,64"])},
+)
+TIMINGS = st.sampled_from([{}, dict(zip(TIMES, ("5", "3", "1"), strict=True)), {"vip_leaseduration": "60"}])
+
+
+@settings(max_examples=300, deadline=None)
+@given(SERVICES | BOTH, TIMINGS)
+def test_the_environment_of_settings_gives_them_back(environ: dict[str, str], timing: dict[str, str]) -> None:
+    wanted = load(environ | timing).settings
+    texts = environment(wanted)
+    assert len({name for name, _ in texts}) == len(texts)
+    assert load({"vip_nodename": "n1"} | dict(texts)).settings == wanted
+
+
+def written(**environ: str) -> dict[str, str]:
+    return dict(environment(load(environ).settings))
+
+
+CONTROL_PLANE = {"vip_arp": "true", "cp_enable": "true", "address": "10.0.0.1"}
+
+
+def test_only_what_kube_vip_shows_and_what_differs_is_written() -> None:
+    assert written(**CONTROL_PLANE) == {
+        "vip_arp": "true",
+        "port": "6443",
+        "vip_subnet": "32",
+        "cp_enable": "true",
+        "cp_namespace": "kube-system",
+        "address": "10.0.0.1",
+        "prometheus_server": ":2112",
+    }
+
+
+def test_the_order_is_that_of_kube_vip() -> None:
+    names = [*written(**CONTROL_PLANE, svc_enable="true", vip_leaderelection="true", vip_interface="eth0")]
+    assert names == [
+        "vip_arp",
+        "port",
+        "vip_interface",
+        "vip_subnet",
+        "cp_enable",
+        "cp_namespace",
+        "svc_enable",
+        "svc_leasename",
+        "vip_leaderelection",
+        "vip_leasename",
+        "vip_leaseduration",
+        "vip_renewdeadline",
+        "vip_retryperiod",
+        "address",
+        "prometheus_server",
+    ]
+
+
+def test_kubevips_own_settings_come_last() -> None:
+    assert [*written(**CONTROL_PLANE, vip_linger="1.5")][-1] == "vip_linger"
+
+
+@pytest.mark.parametrize(
+    ("address", "subnet"), [("10.0.0.1", "32"), ("fd00::1", "128"), ("fd00::1,10.0.0.1", "32,128")]
+)
+def test_the_prefix_of_the_address_is_written(address: str, subnet: str) -> None:
+    assert written(vip_arp="true", cp_enable="true", address=address)["vip_subnet"] == subnet
+
+
+def test_the_old_name_of_the_address_is_written_as_the_new_one() -> None:
+    texts = written(vip_arp="true", cp_enable="true", vip_address="10.0.0.1")
+    assert (texts["address"], texts["vip_subnet"], "vip_address" in texts) == ("10.0.0.1", "32", False)
+
+
+def test_a_services_setting_brings_its_gate() -> None:
+    assert written(**CONTROL_PLANE, svc_enable="false", svc_election="true")["svc_enable"] == "false"
+
+
+def test_an_empty_class_name_is_written() -> None:
+    assert written(vip_arp="true", svc_enable="true", lb_class_name="")["lb_class_name"] == ""
+
+
+def test_settings_made_by_hand_are_written_too() -> None:
+    made = load(CONTROL_PLANE).settings
+    made = attrs.evolve(made, serving=attrs.evolve(made.serving, prometheus=None))
+    assert dict(environment(made))["prometheus_server"] == "off"
