@@ -90,5 +90,11 @@ class Links(Protocol):
         :raises LinkNotFound: if there is none of that name; it lists those that there are.
         """
 
+    def own(self, address: IPAddress) -> str | None:
+        """Return the interface that has *address* as the node's own, which no VIP may be; ``None`` where none has."""
+
+    def towards(self, address: IPAddress) -> tuple[str, int] | None:
+        """Return interface and prefix length of the node's own network that *address* is in, where there is one."""
+
     def subscribe(self, changed: Callable[[str], None]) -> Callable[[], None]:
         """Call *changed* with a name whenever that interface comes, goes or changes; return what ends that."""

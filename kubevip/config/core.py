@@ -7,7 +7,7 @@ import attrs
 
 from kubevip.config import parse as form
 from kubevip.config import parse_network as net
-from kubevip.config.setting import Alias, NotYet, setting
+from kubevip.config.setting import Alias, NoEffect, NotYet, setting
 from kubevip.model import Family, IPAddress, LeaseKey
 
 
@@ -82,6 +82,7 @@ class Node:
         form=form.BOOLEAN,
         default=False,
         since="1.2.3",
+        support=NoEffect("no address waits for duplicate address detection: its Lease says whose it is", silent=True),
         help="put IPv6 addresses on the link without duplicate address detection",
     )
 

@@ -3,7 +3,7 @@
 import attrs
 
 from kubevip.config import parse as form
-from kubevip.config.setting import NoEffect, NotYet, Origin, setting
+from kubevip.config.setting import NotYet, Origin, setting
 
 _EVERYWHERE = frozenset(Origin)
 
@@ -51,6 +51,7 @@ class Services:
         needs=("svc_enable",),
         gate="svc_enable",
         since="0.5.0",
+        support=NotYet("an election for each Service", "leave it out: all Services share one Lease"),
         help="elect a holder for each Service, so that several nodes share the work",
     )
     election_on_demand: bool = setting(
@@ -60,7 +61,7 @@ class Services:
         default=False,
         needs=("svc_enable",),
         since="1.2.2",
-        support=NotYet("an election for annotated Services only", "use svc_election=true for all"),
+        support=NotYet("an election for annotated Services only", "leave it out: all Services share one Lease"),
         help="elect a holder for each Service that is annotated for it",
     )
     class_only: bool = setting(
@@ -114,8 +115,8 @@ class Services:
         form=form.BOOLEAN,
         default=False,
         since="1.0.0",
-        support=NoEffect("kubevip reads EndpointSlices, to which Kubernetes copies hand-made Endpoints too"),
         help="read Endpoints, not EndpointSlices",
+        needs=("svc_enable",),
     )
     security: bool = setting(
         env="enable_service_security",

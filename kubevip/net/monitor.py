@@ -18,19 +18,21 @@ import attrs
 
 from kubevip.backend import Link
 from kubevip.errors import LinkNotFound
-from kubevip.model import IPAddress
+from kubevip.model import Family, IPAddress
 from kubevip.net import bpf, netlink
 from kubevip.net.netns import Enter
 
 log = logging.getLogger(__name__)
 
 _RECEIVE_BUFFER = 32 << 20
-# Every address that is added or extended is an event, ours by the thousand. Only link-local ones matter.
+# Every address that is added or extended is an event, ours by the thousand. Host addresses are kept back, since
+# those of the node itself come with the prefix of their network.
 _FILTER = (
     (bpf.LOAD_HALF, 0, 0, 4),
-    (bpf.JUMP_EQUAL, 0, 2, socket.htons(netlink.RTM_NEWADDR)),
-    (bpf.LOAD_BYTE, 0, 0, 19),
-    (bpf.JUMP_EQUAL, 0, 1, netlink.RT_SCOPE_LINK),
+    (bpf.JUMP_EQUAL, 0, 3, socket.htons(netlink.RTM_NEWADDR)),
+    (bpf.LOAD_BYTE, 0, 0, 17),
+    (bpf.JUMP_EQUAL, 2, 0, 32),
+    (bpf.JUMP_EQUAL, 1, 0, 128),
     bpf.ACCEPT,
     bpf.REJECT,
 )
@@ -43,7 +45,7 @@ class Monitor:
     _enter: Enter = contextlib.nullcontext
     _socket: socket.socket | None = attrs.field(default=None, init=False)
     _links: dict[int, netlink.LinkMessage] = attrs.field(factory=dict, init=False)
-    _link_local: dict[int, IPv6Address] = attrs.field(factory=dict, init=False)
+    _own: dict[tuple[IPAddress, int], netlink.AddressMessage] = attrs.field(factory=dict, init=False)
     _on_removed: list[Callable[[IPAddress, str], None]] = attrs.field(factory=list, init=False)
     _on_overflow: list[Callable[[AbstractSet[tuple[IPAddress, str]]], None]] = attrs.field(factory=list, init=False)
     _on_link: list[Callable[[str], None]] = attrs.field(factory=list, init=False)
@@ -104,6 +106,22 @@ class Monitor:
         message = self._links.get(index)
         return message.name if message else ""
 
+    def own(self, address: IPAddress) -> str | None:
+        """Return the interface that has *address* as the node's own; see ``kubevip.ports.Links``."""
+        return next((self.name_of(index) for known, index in self._own if known == address), None)
+
+    def towards(self, address: IPAddress) -> tuple[str, int] | None:
+        """Return interface and prefix length of the network that *address* is in; see ``kubevip.ports.Links``."""
+        found = [
+            (message.prefix_length, index)
+            for (_known, index), message in self._own.items()
+            if message.scope == netlink.RT_SCOPE_UNIVERSE and _contains(message, address)
+        ]
+        if not found:
+            return None
+        prefix_length, index = max(found)
+        return self.name_of(index), prefix_length
+
     def names(self) -> list[str]:
         """Return the names of all interfaces."""
         return sorted(message.name for message in self._links.values())
@@ -119,8 +137,14 @@ class Monitor:
             message.mac,
             up,
             loopback=bool(message.flags & netlink.IFF_LOOPBACK),
-            link_local=self._link_local.get(message.index),
+            link_local=self._link_local(message.index),
         )
+
+    def _link_local(self, index: int) -> IPv6Address | None:
+        for address, where in self._own:
+            if where == index and isinstance(address, IPv6Address) and address.is_link_local:
+                return address
+        return None
 
     # The events
 
@@ -149,18 +173,17 @@ class Monitor:
         before = self._links.get(message.index)
         if message.removed:
             self._links.pop(message.index, None)
-            self._link_local.pop(message.index, None)
+            self._own = {place: known for place, known in self._own.items() if place[1] != message.index}
         else:
             self._links[message.index] = message
         if message.removed or before != message:
             self._tell_link(message.name)
 
     def _take_address(self, message: netlink.AddressMessage) -> None:
-        if message.scope == netlink.RT_SCOPE_LINK and isinstance(message.address, IPv6Address):
-            if message.removed:
-                self._link_local.pop(message.index, None)
-            else:
-                self._link_local[message.index] = message.address
+        if message.removed:
+            self._own.pop((message.address, message.index), None)
+        elif message.proto != netlink.OUR_PROTO and not message.flags & netlink.IFA_F_DEPRECATED:
+            self._own[message.address, message.index] = message
         if message.removed:
             for removed in tuple(self._on_removed):
                 removed(message.address, self.name_of(message.index))
@@ -176,7 +199,7 @@ class Monitor:
             links = [netlink.parse_link(kind, body) for kind, body in requests.all(netlink.RTM_GETLINK)]
             answers = requests.all(netlink.RTM_GETADDR)
         self._links = {link.index: link for link in links}
-        self._link_local.clear()
+        self._own.clear()
         addresses = [found for kind, body in answers if (found := netlink.parse_address(kind, body))]
         for found in addresses:
             self._take_address(found)
@@ -190,6 +213,13 @@ class Monitor:
             overflow(present)
         for name in gone.union(self.names()):
             self._tell_link(name)
+
+
+def _contains(message: netlink.AddressMessage, address: IPAddress) -> bool:
+    if message.address.version != address.version:
+        return False
+    shift = Family.of(address).bits - message.prefix_length
+    return shift > 0 and int(message.address) >> shift == int(address) >> shift
 
 
 def _enlarge(sock: socket.socket) -> None:

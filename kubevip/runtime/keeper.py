@@ -20,6 +20,7 @@ import attrs
 
 from kubevip import fence, reconcile
 from kubevip.election import Cause, Standing, Timing
+from kubevip.errors import NetworkError
 from kubevip.model import Family, IPAddress, LeaseKey, Term, Vip
 from kubevip.ports import Addresses, Links
 from kubevip.reconcile import Held, Hold
@@ -219,8 +220,8 @@ class Keeper:
             self._empty.set()
 
     async def _hold(self, steps: Collection[Hold]) -> None:
-        put = [(step.vip, step.lifetime) for step in steps if step.lifetime is not None]
-        failed: dict[Vip, Exception] = {}
+        failed = self._refuse([step.vip for step in steps])
+        put = [(step.vip, step.lifetime) for step in steps if step.lifetime is not None and step.vip not in failed]
         if put:
             asked = self._now()
             failed |= await self._addresses.put(put, not_after=min(step.until for step in steps))
@@ -233,6 +234,15 @@ class Keeper:
             if step.vip not in failed:
                 self._retry.forget(step.vip)
         self._fail(failed, "holding")
+
+    def _refuse(self, vips: Iterable[Vip]) -> dict[Vip, Exception]:
+        """Return those of *vips* that are the node's own addresses: removing one would cut the node off."""
+        own = {vip: self._links.own(vip.address) for vip in vips}
+        return {
+            vip: NetworkError(f"{vip} is this node's own address on {interface}; choose another one")
+            for vip, interface in own.items()
+            if interface is not None
+        }
 
     async def _announce(self, vips: Collection[Vip], failed: dict[Vip, Exception]) -> None:
         # Putting the addresses took time: whoever lost its term meanwhile is released by the next pass.

@@ -257,7 +257,6 @@ NO_EFFECT = {
     "vip_startleader": "true",
     "iptables_backend": "nft",
     "debounce_time": "1s",
-    "enable_endpoints": "true",
     "dns_mode": "dual",
     "INSTANCE_NAME": "one",
 }

@@ -64,9 +64,9 @@ def test_the_file_may_be_named_by_a_flag(file: Path) -> None:
     assert load({}, flags("--config-file", str(file))).settings.node.interface == "eth7"
 
 
-@pytest.mark.parametrize("key", ["EnableServicesElection", "enableserviceselection", "svc_election", "SVC_ELECTION"])
+@pytest.mark.parametrize("key", ["LoadBalancerClassOnly", "loadbalancerclassonly", "lb_class_only", "LB_CLASS_ONLY"])
 def test_a_file_takes_our_names_and_those_of_kube_vip_in_any_case(file: Path, key: str) -> None:
-    assert with_file(file, f"{key}: true").settings.services.election
+    assert with_file(file, f"{key}: true").settings.services.class_only
 
 
 def test_the_key_vipsubnet_sets_the_prefix(file: Path) -> None:
@@ -85,8 +85,8 @@ def test_a_list_in_a_file_is_read_as_one_with_commas(file: Path) -> None:
 
 
 def test_svc_enable_in_a_file_opens_the_gate(file: Path) -> None:
-    file.write_text("svc_enable: true\nsvc_election: true\n")
-    assert load({"vip_arp": "true", "config_file": str(file)}).settings.services.election
+    file.write_text("svc_enable: true\nlb_class_only: true\n")
+    assert load({"vip_arp": "true", "config_file": str(file)}).settings.services.class_only
 
 
 def test_an_empty_class_name_in_a_file_counts(file: Path) -> None:
