@@ -1,6 +1,7 @@
 """Joins claims to the keeper: what its users want of an address becomes what is held under one Lease."""
 
 from collections.abc import Callable, Collection
+from typing import Protocol
 
 import attrs
 
@@ -9,18 +10,35 @@ from kubevip.model import IPAddress, LeaseKey, Vip
 from kubevip.runtime.keeper import Keeper
 
 
+class Watcher(Protocol):
+    """Who is told what becomes of the VIPs of each user."""
+
+    def changed(self, user: User, vip: Vip) -> None:
+        """It begins or ceases to be announced here."""
+
+    def conflicting(self, user: User, vip: Vip, mac: str) -> None:
+        """Another machine answers for it, with this MAC address."""
+
+    def failing(self, user: User, vip: Vip, reason: str) -> None:
+        """It can't be held here now; that is tried again."""
+
+
 @attrs.define(eq=False)
 class Ownership:
     """The addresses of this agent: who wants them, and which of them are held here."""
 
     _claims: Claims
     _keeper: Keeper
-    _watchers: list[Callable[[User, Vip], None]] = attrs.field(factory=list, init=False)
-    _conflict_watchers: list[Callable[[User, Vip, str], None]] = attrs.field(factory=list, init=False)
+    _watchers: list[Watcher] = attrs.field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._keeper.changed = self._changed
-        self._keeper.conflicting = self._conflicting
+        self._keeper.changed = lambda vip: self._tell(vip, lambda watcher, user: watcher.changed(user, vip))
+        self._keeper.conflicting = lambda vip, mac: self._tell(
+            vip, lambda watcher, user: watcher.conflicting(user, vip, mac)
+        )
+        self._keeper.failing = lambda vip, reason: self._tell(
+            vip, lambda watcher, user: watcher.failing(user, vip, reason)
+        )
 
     def claim(self, user: User, vips: Collection[Vip]) -> None:
         """Let *user* have *vips* and no others."""
@@ -43,20 +61,11 @@ class Ownership:
         """Return the Lease that governs *address*."""
         return self._claims.lease(address)
 
-    def watch(self, changed: Callable[[User, Vip], None], conflicting: Callable[[User, Vip, str], None]) -> None:
-        """Call *changed* for each user of a VIP that begins or ceases to be announced here.
+    def watch(self, watcher: Watcher) -> None:
+        """Tell *watcher* from now on."""
+        self._watchers.append(watcher)
 
-        *conflicting* is called for each one whose VIP another machine answers for, with its MAC address.
-        """
-        self._watchers.append(changed)
-        self._conflict_watchers.append(conflicting)
-
-    def _changed(self, vip: Vip) -> None:
+    def _tell(self, vip: Vip, tell: Callable[[Watcher, User], None]) -> None:
         for user in self._claims.users(vip.address):
             for watcher in self._watchers:
-                watcher(user, vip)
-
-    def _conflicting(self, vip: Vip, mac: str) -> None:
-        for user in self._claims.users(vip.address):
-            for watcher in self._conflict_watchers:
-                watcher(user, vip, mac)
+                tell(watcher, user)

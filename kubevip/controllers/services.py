@@ -1,7 +1,8 @@
 """From Services and their endpoints to claims on addresses, and from announced addresses to their status."""
 
 import logging
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 import attrs
@@ -34,7 +35,7 @@ class ServicesStatistics:
     seen: int
     wanted: int
     without_endpoints: int
-    announced: int
+    announced_by_namespace: Mapping[str, int]
 
 
 @attrs.define(eq=False)
@@ -59,7 +60,7 @@ class Services:
     _waiting: dict[ServiceKey, str] = attrs.field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._ownership.watch(self._announced_changed, self._conflicting)
+        self._ownership.watch(self)
 
     # What the API tells
 
@@ -148,7 +149,8 @@ class Services:
 
     # What the keeper tells
 
-    def _announced_changed(self, user: User, vip: Vip) -> None:
+    def changed(self, user: User, vip: Vip) -> None:
+        """A VIP of *user* begins or ceases to be announced here."""
         view = self._views.get(user) if isinstance(user, ServiceKey) else None
         if view is None:
             return
@@ -157,11 +159,18 @@ class Services:
             text = f"announcing {vip} from node {self.node} on {vip.interface}"
             self._events.normal(view.key, view.uid, "Announced", text)
 
-    def _conflicting(self, user: User, vip: Vip, mac: str) -> None:
+    def conflicting(self, user: User, vip: Vip, mac: str) -> None:
+        """Another machine answers for a VIP of *user*."""
         view = self._views.get(user) if isinstance(user, ServiceKey) else None
         if view is not None:
             text = f"{vip} is used by another machine on {vip.interface} too, with the MAC address {mac}"
             self._events.warning(view.key, view.uid, "AddressConflict", text)
+
+    def failing(self, user: User, vip: Vip, reason: str) -> None:
+        """A VIP of *user* can't be held here now."""
+        view = self._views.get(user) if isinstance(user, ServiceKey) else None
+        if view is not None:
+            self._events.warning(view.key, view.uid, "NotAnnounced", f"node {self.node} can't hold {vip}: {reason}")
 
     # What is to be published
 
@@ -180,8 +189,8 @@ class Services:
     def statistics(self) -> ServicesStatistics:
         """Return a snapshot."""
         wanted = sum(1 for outcome in self._outcome.values() if isinstance(outcome, Wanted))
-        announced = sum(1 for key in self._views if self.announcement(key) is not None)
-        return ServicesStatistics(len(self._views), wanted, len(self._waiting), announced)
+        announced = Counter(key.namespace for key in self._views if self.announcement(key) is not None)
+        return ServicesStatistics(len(self._views), wanted, len(self._waiting), dict(announced))
 
 
 @attrs.frozen

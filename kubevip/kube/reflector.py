@@ -8,7 +8,8 @@ and later, with jitter.
 import logging
 import random
 import time
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from typing import Generic, Protocol, TypeVar
 
 import anyio
@@ -60,15 +61,14 @@ class Sink(Protocol[KindToSink]):
 
 @attrs.frozen
 class ReflectorStatistics:
-    """A snapshot. *fresh* is the number of seconds since the server was last heard of."""
+    """A snapshot. *events* counts those of the watch by their type."""
 
     synced: bool
     lists: int
     streams: int
-    events: int
+    events: Mapping[str, int]
     failures: int
     last_error: str
-    fresh: float
 
 
 @attrs.define(eq=False)
@@ -86,11 +86,11 @@ class Reflector(Generic[Kind]):
     _version: str = attrs.field(default="", init=False)
     _synced: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     _pause: float = attrs.field(default=FIRST_PAUSE, init=False)
-    _counts: dict[str, int] = attrs.field(
-        factory=lambda: dict.fromkeys(("list", "stream", "event", "fail"), 0), init=False
-    )
+    _lists: int = attrs.field(default=0, init=False)
+    _streams: int = attrs.field(default=0, init=False)
+    _events: Counter[str] = attrs.field(factory=Counter, init=False)
+    _failures: int = attrs.field(default=0, init=False)
     _last_error: str = attrs.field(default="", init=False)
-    _heard: float = attrs.field(factory=time.monotonic, init=False)
     _decoder: msgspec.json.Decoder[Kind] = attrs.field(init=False)
     _jitter: Callable[[float, float], float] = random.uniform
 
@@ -109,15 +109,13 @@ class Reflector(Generic[Kind]):
 
     def statistics(self) -> ReflectorStatistics:
         """Return a snapshot."""
-        counts = self._counts
         return ReflectorStatistics(
-            self._synced.is_set(),
-            counts["list"],
-            counts["stream"],
-            counts["event"],
-            counts["fail"],
-            self._last_error,
-            time.monotonic() - self._heard,
+            synced=self._synced.is_set(),
+            lists=self._lists,
+            streams=self._streams,
+            events=dict(self._events),
+            failures=self._failures,
+            last_error=self._last_error,
         )
 
     async def run(self) -> None:
@@ -149,7 +147,7 @@ class Reflector(Generic[Kind]):
             if not continue_at:
                 break
         self._version = page.metadata.resource_version
-        self._counts["list"] += 1
+        self._lists += 1
         self._sink.listed(keys, self._version)
         self._well()
         self._synced.set()
@@ -167,17 +165,17 @@ class Reflector(Generic[Kind]):
             *self._selection(),
         ]
         opened = time.monotonic()
-        before = self._counts["event"]
+        before = self._events.total()
         path = self.resource.path(self.namespace)
         async with self._client.stream(path, query=query, silence=self.silence) as lines:
-            self._counts["stream"] += 1
+            self._streams += 1
             async for line in lines:
                 self._take(_EVENTS.decode(line))
-        if self._counts["event"] == before and time.monotonic() - opened < 1:
+        if self._events.total() == before and time.monotonic() - opened < 1:
             raise ApiUnavailable(f"the API server ends every watch of {self.what} at once")
 
     def _take(self, event: Event) -> None:
-        self._counts["event"] += 1
+        self._events[event.type] += 1
         if event.type == "ERROR":
             raise _watch_error(event, self.what)
         found = self._decode(event.object) if event.type != "BOOKMARK" else None
@@ -200,14 +198,13 @@ class Reflector(Generic[Kind]):
         return [("fieldSelector", self.field_selector)] if self.field_selector else []
 
     def _well(self) -> None:
-        self._heard = time.monotonic()
         self._pause = FIRST_PAUSE
         if self._last_error:
             log.info("watching %s again", self.what)
         self._last_error = ""
 
     async def _back_off(self, error: Exception) -> None:
-        self._counts["fail"] += 1
+        self._failures += 1
         if str(error) != self._last_error:
             log.warning("watching %s failed", self.what, extra={"reason": str(error)})
         self._last_error = str(error)

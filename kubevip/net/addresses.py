@@ -42,7 +42,7 @@ class KernelAddresses:
 
     _monitor: Monitor
     _enter: Enter = contextlib.nullcontext
-    _host_scope_on_loopback: bool = True
+    _host_scope_on_loopback: bool = attrs.field(default=True, kw_only=True)
     _requests: netlink.Requests | None = attrs.field(default=None, init=False)
     _one_at_a_time: anyio.CapacityLimiter = attrs.field(factory=lambda: anyio.CapacityLimiter(1), init=False)
     _put: dict[tuple[IPAddress, str], Vip] = attrs.field(factory=dict, init=False)

@@ -32,14 +32,14 @@ class AnnouncerStatistics:
 class Announcer:
     """Announces VIPs through one backend, now and again.
 
-    *may_announce* is asked before each repetition: between two of them the process may have been stopped
-    for so long that somebody else holds the VIP.
+    *may_announce*, which its keeper sets, is asked before each repetition: between two of them the process
+    may have been stopped for so long that somebody else holds the VIP.
     """
 
     name: str
     backend: Backend
     cadence: Cadence
-    _may_announce: Callable[[Vip], bool]
+    may_announce: Callable[[Vip], bool] = lambda _vip: True
 
     _due: list[tuple[float, int, Vip, int]] = attrs.field(factory=list, init=False)
     _round: dict[Vip, int] = attrs.field(factory=dict, init=False)
@@ -105,7 +105,7 @@ class Announcer:
                 await anyio.lowlevel.checkpoint()
 
     async def _repeat(self, this_round: int, vip: Vip, periodic: int) -> None:
-        if self._round.get(vip) != this_round or not self._may_announce(vip):
+        if self._round.get(vip) != this_round or not self.may_announce(vip):
             return
         error = await self._call(vip)
         if error is not None:

@@ -57,6 +57,7 @@ class Elector:
     _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _told: tuple[Standing, Term | None] = attrs.field(default=(Standing.UNKNOWN, None), init=False)
     _deadline: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
+    _ended: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _renewals: int = attrs.field(default=0, init=False)
     _failures: int = attrs.field(default=0, init=False)
     _terms: int = attrs.field(default=0, init=False)
@@ -74,6 +75,10 @@ class Elector:
         """Release the Lease if we have it; ``run()`` returns when that is done."""
         self._candidate.resign()
         self._wake.set()
+
+    async def wait_ended(self) -> None:
+        """Wait until ``run()`` has ended."""
+        await self._ended.wait()
 
     def statistics(self) -> ElectorStatistics:
         """Return a snapshot."""
@@ -100,6 +105,7 @@ class Elector:
         finally:
             if self._deadline is not None:
                 self._deadline.cancel()
+            self._ended.set()
 
     async def _step(self) -> None:
         match self._candidate.next(self._now()):

@@ -38,7 +38,10 @@ LOG_EACH = 8
 
 @attrs.frozen
 class KeeperStatistics:
-    """A snapshot of the addresses: how many are wanted here, held, announced, failing and being handed over."""
+    """A snapshot of the addresses: how many are wanted here, held, announced, failing and being handed over.
+
+    *healed* and *conflicts* count from the start; *busy* is for how many seconds the kernel has been asked.
+    """
 
     wanted: int
     held: int
@@ -46,6 +49,8 @@ class KeeperStatistics:
     failing: Mapping[Vip, str]
     lingering: int
     healed: int
+    conflicts: int
+    busy: float
 
 
 @attrs.define(eq=False)
@@ -54,7 +59,8 @@ class Keeper:
 
     *linger* is how many seconds a VIP stays after its Lease was released, for a successor that isn't seen.
     *changed* is called with each VIP that begins or ceases to be held and announced here.
-    *conflicting* is called with a VIP and the MAC address of another machine that goes on answering for it.
+    *conflicting* is called with a VIP and the MAC address of another machine that goes on answering for it,
+    *failing* with a VIP and the reason why it can't be held.
     """
 
     _addresses: Addresses
@@ -64,6 +70,7 @@ class Keeper:
     linger: float
     changed: Callable[[Vip], None] = lambda _vip: None
     conflicting: Callable[[Vip, str], None] = lambda _vip, _mac: None
+    failing: Callable[[Vip, str], None] = lambda _vip, _reason: None
 
     _lease_of: dict[Vip, LeaseKey] = attrs.field(factory=dict, init=False)
     _wanted: dict[LeaseKey, set[Vip]] = attrs.field(factory=dict, init=False)
@@ -76,11 +83,15 @@ class Keeper:
     _clearance: Clearance = attrs.field(init=False)
     _retry: Retry[Vip] = attrs.field(init=False)
     _healed: int = attrs.field(default=0, init=False)
+    _conflicts: int = attrs.field(default=0, init=False)
+    _busy_since: float | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._handover = Handover(self._announcers, self._links.get, self._look_at)
         self._clearance = Clearance(self._announcers, self._links.get, self._look_at, self._contested)
         self._retry = Retry(self._look_at)
+        for announcer in self._announcers.values():
+            announcer.may_announce = self.may_announce
 
     # What is wanted
 
@@ -159,12 +170,26 @@ class Keeper:
             self._empty.clear()
             await self._empty.wait()
 
+    async def drop_all(self) -> None:
+        """Withdraw and remove everything at once, without a successor."""
+        held = tuple(self._held)
+        self._handover.forget(held)
+        self._terms.clear()
+        await self._release(held)
+
     def statistics(self) -> KeeperStatistics:
         """Return a snapshot."""
         announced = sum(1 for vip in self._held if self.term_of(vip) is not None)
         wanted = sum(1 for vip in self._lease_of if self._term(vip) is not None)
         return KeeperStatistics(
-            wanted, len(self._held), announced, self._retry.failing(), self._handover.count, self._healed
+            wanted=wanted,
+            held=len(self._held),
+            announced=announced,
+            failing=self._retry.failing(),
+            lingering=self._handover.count,
+            healed=self._healed,
+            conflicts=self._conflicts,
+            busy=0.0 if self._busy_since is None else self._now() - self._busy_since,
         )
 
     def _term(self, vip: Vip) -> Term | None:
@@ -186,7 +211,9 @@ class Keeper:
                 for announcer in {id(each): each for each in self._announcers.values()}.values():
                     tasks.start_soon(announcer.run)
                 while True:
+                    self._busy_since = self._now()
                     await self._reconcile()
+                    self._busy_since = None
                     await self._wait()
         finally:
             for end in unsubscribe:
@@ -296,6 +323,7 @@ class Keeper:
         self._look_at(vips)
 
     def _contested(self, answered: Mapping[Vip, str]) -> None:
+        self._conflicts += len(answered)
         for vip, mac in answered.items():
             self.conflicting(vip, mac)
         macs = ", ".join(sorted(set(answered.values())))
@@ -306,6 +334,7 @@ class Keeper:
         for vip, error in failed.items():
             if self._retry.after(vip, error):
                 news.setdefault(str(error), []).append(vip)
+                self.failing(vip, str(error))
         for text, vips in news.items():
             self._log(logging.ERROR, f"failed in {doing}", vips, reason=text)
 

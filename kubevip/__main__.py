@@ -1,0 +1,7 @@
+"""``python -m kubevip``."""
+
+import sys
+
+from kubevip.cli import main
+
+sys.exit(main())

@@ -1,0 +1,223 @@
+"""The agent: the only place, beside ``hold()``, that knows every part."""
+
+import functools
+import logging
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+
+import anyio
+import anyio.abc
+import attrs
+
+from kubevip.assembly import Parts, holding
+from kubevip.claims import CONTROL_PLANE, Claims
+from kubevip.config import Settings, kubeconfig_candidates
+from kubevip.controllers.ownership import Ownership
+from kubevip.controllers.placing import AUTO, Placing
+from kubevip.controllers.publishing import Publishing
+from kubevip.controllers.services import Services
+from kubevip.controllers.sinks import EndpointsSink, ServiceSink, SliceSink
+from kubevip.election import Timing
+from kubevip.errors import ConfigError
+from kubevip.kube.client import Client
+from kubevip.kube.connect import connect
+from kubevip.kube.events import Events
+from kubevip.kube.leases import KubeLeases
+from kubevip.kube.publisher import Publisher
+from kubevip.kube.reflector import Reflector
+from kubevip.kube.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES, EndpointSlice, EndpointsObject, Service
+from kubevip.metrics import exposition
+from kubevip.model import LeaseKey
+from kubevip.net.routes import default_interface
+from kubevip.runtime.elector import Elector
+from kubevip.runtime.supervise import supervised
+from kubevip.server import Server
+from kubevip.service import ClassFilter
+from kubevip.statistics import AgentStatistics
+
+log = logging.getLogger(__name__)
+
+AnyReflector = Reflector[Service] | Reflector[EndpointSlice] | Reflector[EndpointsObject]
+
+
+@attrs.define(eq=False)
+class Agent:
+    """One node's agent, from ``run()`` until ``stop()`` has come to its end or it is cancelled."""
+
+    settings: Settings
+    _environ: Mapping[str, str]
+
+    _stopping: anyio.Event = attrs.field(factory=anyio.Event, init=False)
+    _parts: Parts | None = attrs.field(default=None, init=False)
+    _electors: dict[LeaseKey, Elector] = attrs.field(factory=dict, init=False)
+    _services: Services | None = attrs.field(default=None, init=False)
+    _reflectors: dict[str, AnyReflector] = attrs.field(factory=dict, init=False)
+
+    def stop(self) -> None:
+        """Hand over what is held, release the Leases, and end."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Do the work of an agent.
+
+        :raises ConfigError: if there are no credentials, or no interface to work on.
+        :raises KubeVipError: if a backend can't be used.
+        """
+        settings = self.settings
+        async with AsyncExitStack() as stack:
+            client = await stack.enter_async_context(await connect(kubeconfig_candidates(settings, self._environ)))
+            self._parts = parts = await stack.enter_async_context(
+                holding(
+                    settings.node.name,
+                    timing=self._timing(),
+                    linger=settings.election.linger,
+                    period=settings.arp.rate,
+                    settings=self._environ,
+                    host_scope_on_loopback=not settings.node.loopback_global,
+                )
+            )
+            placing = await self._placing(parts)
+            tasks = await stack.enter_async_context(anyio.create_task_group())
+            self._start(client, parts, placing, tasks)
+            await self._stopping.wait()
+            await self._leave(parts)
+            tasks.cancel_scope.cancel()
+
+    # Starting
+
+    def _start(self, client: Client, parts: Parts, placing: Placing, tasks: anyio.abc.TaskGroup) -> None:
+        settings = self.settings
+        leases = KubeLeases(client)
+        control_plane = settings.control_plane.lease if settings.control_plane.enable else None
+        services = settings.services_lease if settings.services.enable else None
+        addresses = settings.control_plane.addresses if control_plane else ()
+        governing = dict.fromkeys(addresses, control_plane) if control_plane else {}
+        ownership = Ownership(Claims(governing, services), parts.keeper)
+        for key in {control_plane, services} - {None}:
+            assert key is not None
+            self._electors[key] = Elector(key, settings.node.name, self._timing(), leases, parts.keeper)
+        if control_plane:
+            ownership.claim(CONTROL_PLANE, [placing.control_plane(address) for address in addresses])
+            tasks.start_soon(self._electors[control_plane].run)
+        if services:
+            self._start_services(client, ownership, placing, services, tasks)
+            if services != control_plane:
+                tasks.start_soon(self._campaign_when_synced, self._electors[services])
+        tasks.start_soon(supervised, "renewing credentials", client.keep_credentials_fresh)
+        self._start_servers(tasks)
+
+    def _start_services(
+        self,
+        client: Client,
+        ownership: Ownership,
+        placing: Placing,
+        lease: LeaseKey,
+        tasks: anyio.abc.TaskGroup,
+    ) -> None:
+        settings = self.settings
+        elector = self._electors[lease]
+        events = Events(client, settings.node.name)
+        classes = ClassFilter(
+            name=settings.services.class_name,
+            only=settings.services.class_only,
+            legacy=settings.services.class_legacy_handling,
+        )
+        self._services = services = Services(
+            settings.node.name, ownership, classes, placing.service, events, lambda: elector.term is not None
+        )
+        self._reflectors = _reflectors(client, services, settings)
+        for reflector in self._reflectors.values():
+            tasks.start_soon(reflector.run)
+        if not settings.services.disable_updates:
+            tasks.start_soon(supervised, "publishing", Publishing(services, Publisher(client)).run)
+        tasks.start_soon(supervised, "writing Events", events.run)
+
+    async def _campaign_when_synced(self, elector: Elector) -> None:
+        """Whoever leads has to know what there is to hold: a node that may not list Services leaves it to others."""
+        for reflector in self._reflectors.values():
+            await reflector.wait_synced()
+        await elector.run()
+
+    def _start_servers(self, tasks: anyio.abc.TaskGroup) -> None:
+        serving = self.settings.serving
+        metrics = functools.partial(exposition, self.statistics)
+        places = [(str(serving.prometheus.host or ""), serving.prometheus.port)] if serving.prometheus else []
+        if serving.health_check_port:
+            places.append(("", serving.health_check_port))
+        for host, port in places:
+            tasks.start_soon(supervised, "serving metrics and health", Server(host, port, metrics, self.statistics).run)
+
+    def _timing(self) -> Timing:
+        election = self.settings.election
+        return Timing(
+            duration=int(election.duration),
+            renew_deadline=election.renew_deadline,
+            retry_period=election.retry_period,
+        )
+
+    async def _placing(self, parts: Parts) -> Placing:
+        node = self.settings.node
+        interface = node.interface or await default_interface()
+        if interface is None:
+            raise ConfigError(["vip_interface is not set, and there is no default route to take its interface from"])
+        services_interface = node.services_interface or interface
+        for name in sorted({interface, services_interface} - {AUTO}):
+            self._check_interface(parts, name)
+        return Placing(
+            interface=interface,
+            services_interface=services_interface,
+            prefix_length=node.prefixes.of,
+            towards=parts.links.towards,
+        )
+
+    def _check_interface(self, parts: Parts, name: str) -> None:
+        if parts.links.get(name).up:
+            return
+        if not self.settings.node.allow_interface_not_up:
+            raise ConfigError(
+                [f"interface {name} is not up; set it up, or allow that with vip_allow_interface_not_up=true"]
+            )
+        log.warning("the interface is not up", extra={"interface": name})
+
+    # Ending
+
+    async def _leave(self, parts: Parts) -> None:
+        """Release all Leases at once, and let go of each address when its successor is seen."""
+        log.info("stopping")
+        bound = self.settings.election.linger + self._timing().attempt_timeout
+        with anyio.move_on_after(bound) as scope:
+            for lease, elector in self._electors.items():
+                parts.keeper.expect_successor(lease)
+                elector.resign()
+            async with anyio.create_task_group() as tasks:
+                for elector in self._electors.values():
+                    tasks.start_soon(elector.wait_ended)
+                tasks.start_soon(parts.keeper.wait_released)
+        if scope.cancelled_caught:
+            log.warning("stopping without a word from the API server; the Leases end by themselves")
+
+    # Telling
+
+    def statistics(self) -> AgentStatistics:
+        """Return a snapshot."""
+        parts = self._parts
+        return AgentStatistics(
+            node=self.settings.node.name,
+            electors=tuple(elector.statistics() for elector in self._electors.values()),
+            keeper=parts.keeper.statistics() if parts else None,
+            announcers={each.name: each.statistics() for each in parts.announcers.values()} if parts else {},
+            services=self._services.statistics() if self._services else None,
+            reflectors={name: reflector.statistics() for name, reflector in self._reflectors.items()},
+        )
+
+
+def _reflectors(client: Client, services: Services, settings: Settings) -> dict[str, AnyReflector]:
+    namespace = settings.services.namespace or ""
+    found: dict[str, AnyReflector] = {
+        "services": Reflector(client, SERVICES, ServiceSink(services), namespace=namespace)
+    }
+    if settings.services.enable_endpoints:
+        found["endpoints"] = Reflector(client, ENDPOINTS, EndpointsSink(services), namespace=namespace)
+    else:
+        found["endpointslices"] = Reflector(client, ENDPOINT_SLICES, SliceSink(services), namespace=namespace)
+    return found

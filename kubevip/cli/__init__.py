@@ -1,0 +1,46 @@
+"""The command line. Each command is a module with ``add_arguments`` and ``run``, loaded when it is asked for."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {
+    "agent": "keep the addresses of the control plane and of Services, as one node of several",
+    "backends": "list the backends that are installed",
+    "demo": "three nodes, a client and an API server in network namespaces: watch addresses move",
+    "emulator": "serve a small Kubernetes API, for trying things out and for tests",
+    "manifest": "print manifests that run the agent in a cluster",
+    "version": "print the version",
+}
+# kube-vip's names.
+ALIASES = {"manager": "agent"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit code: 0, 1 where it failed, 2 where it was told something wrong."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    name = given[0] if given else ""
+    command = ALIASES.get(name, name)
+    if command not in COMMANDS:
+        return _explain(name)
+    module = importlib.import_module(f"kubevip.cli.{command}")
+    parser = argparse.ArgumentParser(
+        prog=f"kubevip {name}", description=module.__doc__, allow_abbrev=False, usage="%(prog)s [flag ...]"
+    )
+    module.add_arguments(parser)
+    result: int = module.run(parser.parse_args(given[1:]))
+    return result
+
+
+def _explain(name: str) -> int:
+    wanted = name in ("-h", "--help", "help")
+    stream = sys.stdout if wanted else sys.stderr
+    if name and not wanted:
+        print(f"kubevip: there is no command {name!r}", file=stream)
+    print("usage: kubevip COMMAND [flag ...]\n\ncommands:", file=stream)
+    for command, text in COMMANDS.items():
+        aliases = "".join(f", {alias}" for alias, target in ALIASES.items() if target == command)
+        print(f"  {command + aliases:<18}{text}", file=stream)
+    print("\n'kubevip COMMAND --help' lists a command's flags", file=stream)
+    return 0 if wanted else 2

@@ -1,0 +1,100 @@
+"""Keep the addresses of the control plane and of LoadBalancer Services, as one node of several.
+
+Every flag can be given as an environment variable too, which wins. SIGTERM hands over what this node holds and
+exits 0; a second one doesn't wait for successors.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Literal, cast
+
+import anyio
+import anyio.abc
+
+from kubevip.config import Loaded, add_flags, load
+from kubevip.errors import ConfigError, KubeVipError
+
+log = logging.getLogger("kubevip.cli.agent")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add a flag for each setting."""
+    add_flags(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the agent; return 2 where its settings can't be used, 1 where it can't work."""
+    try:
+        loaded = load(os.environ, arguments)
+    except ConfigError as error:
+        for sentence in (*error.problems, *getattr(error, "__notes__", ())):
+            print(f"kubevip: {sentence}", file=sys.stderr)
+        return 2
+    _set_up_logging(loaded)
+    for notice in loaded.notices:
+        log.warning(notice)
+    return _run(loaded)
+
+
+def _set_up_logging(loaded: Loaded) -> None:
+    from kubevip.log import set_up
+
+    form = cast("Literal['auto', 'text', 'json']", loaded.settings.logging.format)
+    set_up(form, loaded.settings.logging.level)
+
+
+def _run(loaded: Loaded) -> int:
+    from kubevip.kube.lean import load_lean
+
+    load_lean()
+    from kubevip.agent import Agent
+
+    agent = Agent(loaded.settings, os.environ)
+
+    async def main() -> None:
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(_obey_signals, agent.stop, tasks.cancel_scope)
+            await agent.run()
+            tasks.cancel_scope.cancel()
+
+    try:
+        anyio.run(main)
+    except KubeVipError as error:
+        return _fail([error])
+    except BaseExceptionGroup as group:
+        known, other = group.split(KubeVipError)
+        if other is not None or known is None:
+            raise
+        return _fail(_leaves(known))
+    log.info("stopped")
+    return 0
+
+
+async def _obey_signals(
+    stop: Callable[[], None], scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]
+) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
+        told = False
+        async for _number in signals:
+            if told:
+                scope.cancel()
+            told = True
+            stop()
+
+
+def _fail(errors: Sequence[BaseException]) -> int:
+    """Say what is wrong; settings that turn out to be unusable count as told wrong."""
+    for error in errors:
+        log.error(str(error))
+    return 2 if all(isinstance(error, ConfigError) for error in errors) else 1
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for each in error.exceptions for leaf in _leaves(each)]
+    return [error]

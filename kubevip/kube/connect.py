@@ -1,0 +1,91 @@
+"""Loads credentials and makes a ``Client`` of them."""
+
+import functools
+import logging
+import socket
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+
+from kubevip.config import InCluster, Kubeconfig, Server
+from kubevip.errors import ConfigError
+from kubevip.kube.client import Client
+
+if TYPE_CHECKING:
+    from kubernetes_asyncio.client import Configuration
+
+log = logging.getLogger(__name__)
+
+
+async def connect(candidates: Sequence[Kubeconfig | InCluster]) -> Client:
+    """Return a client, not yet open, with the first credentials of *candidates* that exist.
+
+    :raises ConfigError: if there are none, or those that somebody asked for can't be used.
+    """
+    tried: list[str] = []
+    for candidate in candidates:
+        if isinstance(candidate, InCluster):
+            client = _in_cluster(candidate, tried)
+        else:
+            client = await _from_files(candidate, tried)
+        if client is not None:
+            return client
+    raise ConfigError(["no credentials for the API server were found; tried: " + "; ".join(tried)])
+
+
+def _in_cluster(candidate: InCluster, tried: list[str]) -> Client | None:
+    from kubernetes_asyncio.client import Configuration
+    from kubernetes_asyncio.config.config_exception import ConfigException
+    from kubernetes_asyncio.config.incluster_config import load_incluster_config
+
+    configuration = Configuration()
+    try:
+        load_incluster_config(client_configuration=configuration)
+    except (ConfigException, OSError) as error:
+        tried.append(f"{candidate.reason} ({error})")
+        return None
+    return _client(configuration, candidate.reason)
+
+
+async def _from_files(candidate: Kubeconfig, tried: list[str]) -> Client | None:
+    from kubernetes_asyncio.client import Configuration
+    from kubernetes_asyncio.config import kube_config
+
+    named = ":".join(str(path) for path in candidate.paths)
+    if not _exists(candidate):
+        if candidate.required:
+            raise ConfigError([f"kubeconfig {named} ({candidate.reason}): there is no such file"])
+        tried.append(f"{named} (there is no such file)")
+        return None
+    configuration = Configuration()
+    try:
+        loader = await kube_config.load_kube_config(
+            config_file=named, client_configuration=configuration, persist_config=False
+        )
+    except Exception as error:
+        # Whatever YAML, exec plugins and certificates can raise: the file can't be used.
+        raise ConfigError([f"kubeconfig {named} ({candidate.reason}): {error}"]) from error
+    if candidate.server is not None and await _counts(candidate.server):
+        configuration.host = candidate.server.url
+    refresh = functools.partial(kube_config.refresh_token, loader, configuration)
+    return _client(configuration, f"{candidate.reason}: {named}", refresh)
+
+
+def _exists(candidate: Kubeconfig) -> bool:
+    return any(path.exists() for path in candidate.paths)
+
+
+async def _counts(server: Server) -> bool:
+    if server.if_resolves is None:
+        return True
+    try:
+        await anyio.to_thread.run_sync(socket.getaddrinfo, server.if_resolves, None)
+    except OSError:
+        return False
+    return True
+
+
+def _client(configuration: "Configuration", reason: str, refresh: Any = None) -> Client:
+    log.info("using the API server", extra={"server": configuration.host, "reason": reason})
+    return Client(configuration, refresh)

@@ -1,0 +1,66 @@
+"""From the API's objects to the domain's values."""
+
+from collections.abc import Sequence
+
+from kubevip.kube.resources import EndpointSlice, EndpointsObject, LoadBalancerIngress, Service
+from kubevip.model import ServiceKey
+from kubevip.service import Endpoints, Ingress, ServiceView, TrafficPolicy
+
+SERVICE_NAME = "kubernetes.io/service-name"
+
+
+def to_view(service: Service) -> ServiceView:
+    """Return what matters of a Service."""
+    metadata, spec = service.metadata, service.spec
+    local = spec.external_traffic_policy == TrafficPolicy.LOCAL.value
+    return ServiceView(
+        key=ServiceKey(metadata.namespace, metadata.name),
+        uid=metadata.uid,
+        type=spec.type,
+        load_balancer_class=spec.load_balancer_class,
+        load_balancer_ip=spec.load_balancer_ip,
+        annotations=metadata.annotations or {},
+        ports=tuple((port.port, port.protocol) for port in spec.ports),
+        policy=TrafficPolicy.LOCAL if local else TrafficPolicy.CLUSTER,
+        ingress=tuple(to_ingress(entry) for entry in service.status.load_balancer.ingress or ()),
+        deleting=metadata.deletion_timestamp is not None,
+    )
+
+
+def to_ingress(entry: LoadBalancerIngress) -> Ingress:
+    """Return an entry of the status."""
+    return Ingress(entry.ip, entry.hostname, tuple((port.port, port.protocol) for port in entry.ports or ()))
+
+
+def slice_endpoints(found: EndpointSlice, node: str) -> Endpoints:
+    """Count the endpoints of a slice that take traffic.
+
+    Those count that serve, also while they terminate. Where nobody says, an endpoint that is not known to be
+    unready serves (``discovery/v1`` EndpointConditions).
+    """
+    nodes = [
+        endpoint.node_name
+        for endpoint in found.endpoints or ()
+        if endpoint.addresses and _serves(endpoint.conditions.serving, endpoint.conditions.ready)
+    ]
+    return _count(nodes, node)
+
+
+def object_endpoints(found: EndpointsObject, node: str) -> Endpoints:
+    """Count the ready addresses of an Endpoints object."""
+    nodes = [address.node_name for subset in found.subsets or () for address in subset.addresses or ()]
+    return _count(nodes, node)
+
+
+def slice_owner(found: EndpointSlice) -> ServiceKey | None:
+    """Return the Service that a slice belongs to."""
+    name = (found.metadata.labels or {}).get(SERVICE_NAME)
+    return ServiceKey(found.metadata.namespace, name) if name else None
+
+
+def _serves(serving: bool | None, ready: bool | None) -> bool:
+    return serving if serving is not None else ready is not False
+
+
+def _count(nodes: Sequence[str | None], node: str) -> Endpoints:
+    return Endpoints(len(nodes), sum(1 for each in nodes if each == node))

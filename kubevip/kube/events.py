@@ -1,0 +1,111 @@
+"""Kubernetes Events about Services, where the ServiceAccount may write them."""
+
+import collections
+import datetime
+import logging
+import uuid
+from typing import Literal
+
+import anyio
+import anyio.abc
+import attrs
+
+from kubevip.errors import ApiError, Forbidden
+from kubevip.kube.client import Client
+from kubevip.kube.leases import micro_time
+from kubevip.kube.resources import EVENTS
+from kubevip.model import ServiceKey
+
+log = logging.getLogger(__name__)
+
+# Beyond this many unsent ones the oldest are dropped: an Event explains, nothing depends on it.
+BACKLOG = 200
+# The same Event of the same object is written again after this many seconds.
+REPEAT_AFTER = 600.0
+
+
+@attrs.frozen
+class _Note:
+    key: ServiceKey
+    uid: str
+    kind: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+@attrs.define(eq=False)
+class Events:
+    """Writes Events from ``run()`` until it is cancelled, or for good refused."""
+
+    _client: Client
+    _node: str
+    _backlog: collections.deque[_Note] = attrs.field(factory=lambda: collections.deque(maxlen=BACKLOG), init=False)
+    _told: dict[_Note, float] = attrs.field(factory=dict, init=False)
+    _wake: anyio.Event = attrs.field(factory=anyio.Event, init=False)
+    _refused: bool = attrs.field(default=False, init=False)
+
+    def normal(self, key: ServiceKey, uid: str, reason: str, message: str) -> None:
+        """Note that something went as it should."""
+        self._note(_Note(key, uid, "Normal", reason, message))
+
+    def warning(self, key: ServiceKey, uid: str, reason: str, message: str) -> None:
+        """Note that something is wrong with a Service."""
+        self._note(_Note(key, uid, "Warning", reason, message))
+
+    def _note(self, note: _Note) -> None:
+        if self._refused:
+            return
+        now = anyio.current_time()
+        if now - self._told.get(note, -REPEAT_AFTER) < REPEAT_AFTER:
+            return
+        self._told = {known: at for known, at in self._told.items() if now - at < REPEAT_AFTER} | {note: now}
+        self._backlog.append(note)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Write what is noted."""
+        while True:
+            await self._wake.wait()
+            self._wake = anyio.Event()
+            while self._backlog:
+                await self._write(self._backlog.popleft())
+            if self._refused:
+                self._told.clear()
+                return
+
+    async def _write(self, note: _Note) -> None:
+        try:
+            await self._client.request("POST", EVENTS.path(note.key.namespace), body=self._body(note))
+        except Forbidden as error:
+            log.info("writing no Events: the ServiceAccount lacks the right", extra={"reason": str(error)})
+            self._refused = True
+            self._backlog.clear()
+        except ApiError as error:
+            log.debug("an Event was not written", extra={"service": str(note.key), "reason": str(error)})
+
+    def _body(self, note: _Note) -> dict[str, object]:
+        now = datetime.datetime.now(datetime.UTC)
+        seconds = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{note.key.name}.{uuid.uuid4().hex[:16]}", "namespace": note.key.namespace},
+            "involvedObject": {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "namespace": note.key.namespace,
+                "name": note.key.name,
+                "uid": note.uid,
+            },
+            "type": note.kind,
+            "reason": note.reason,
+            "message": note.message,
+            "source": {"component": "kubevip", "host": self._node},
+            "reportingComponent": "kubevip",
+            "reportingInstance": self._node,
+            "firstTimestamp": seconds,
+            "lastTimestamp": seconds,
+            "eventTime": micro_time(now),
+            "action": note.reason,
+            "count": 1,
+        }

@@ -1,0 +1,118 @@
+"""What Prometheus reads, made from a snapshot when it asks. kube-vip's names where it has one, ours beside them."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from kubevip.election import Standing
+from kubevip.statistics import AgentStatistics
+from kubevip.version import __version__
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class _Snapshot:
+    """Gives the metrics of one snapshot."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics
+
+
+def exposition(statistics: Callable[[], AgentStatistics]) -> bytes:
+    """Return the text that ``/metrics`` answers with."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    registry.register(_Snapshot(tuple(metrics(statistics()))))
+    return generate_latest(registry)
+
+
+def metrics(now: AgentStatistics) -> Iterator[Metric]:
+    """Return the metrics of an agent."""
+    yield _gauge("kube_vip_build_info", "The version", ["version", "node"], [((__version__, now.node), 1)])
+    yield from _elections(now)
+    yield from _addresses(now)
+    yield from _watches(now)
+
+
+def _elections(now: AgentStatistics) -> Iterator[Metric]:
+    node = now.node
+    leases = [(str(each.lease.name), each) for each in now.electors]
+    leading = [((node, name), int(each.standing is Standing.LEADING)) for name, each in leases]
+    yield _gauge("kube_vip_is_leader", "Whether this node leads a Lease", ["node", "lease_name"], leading)
+    terms = [((name,), each.transitions) for name, each in leases]
+    yield _counter(
+        "kube_vip_leader_election_transitions", "How often this node has come to lead", ["lease_name"], terms
+    )
+    renewals = [((name,), each.renewals) for name, each in leases]
+    yield _counter("kubevip_lease_renewals", "Successful renewals", ["lease_name"], renewals)
+    failures = [((name,), each.failures) for name, each in leases]
+    yield _counter("kubevip_lease_request_failures", "Requests for a Lease that failed", ["lease_name"], failures)
+
+
+def _addresses(now: AgentStatistics) -> Iterator[Metric]:
+    keeper = now.keeper
+    if keeper is not None:
+        states = {
+            "wanted": keeper.wanted,
+            "held": keeper.held,
+            "announced": keeper.announced,
+            "failing": len(keeper.failing),
+            "lingering": keeper.lingering,
+        }
+        counts = [((state,), count) for state, count in states.items()]
+        yield _gauge("kubevip_addresses", "Virtual addresses of this node, by state", ["state"], counts)
+        yield _counter(
+            "kubevip_addresses_healed", "Addresses put back after someone removed them", [], [((), keeper.healed)]
+        )
+        yield _counter(
+            "kubevip_address_conflicts", "Addresses that another machine answered for", [], [((), keeper.conflicts)]
+        )
+    sent = [((name,), each.announcements) for name, each in now.announcers.items()]
+    yield _counter("kubevip_announcements", "Announcements made", ["backend"], sent)
+    failed = [((name,), each.failures) for name, each in now.announcers.items()]
+    yield _counter("kubevip_announcement_failures", "Announcements that failed", ["backend"], failed)
+
+
+def _watches(now: AgentStatistics) -> Iterator[Metric]:
+    if now.services is not None:
+        by_namespace = [((namespace,), count) for namespace, count in now.services.announced_by_namespace.items()]
+        yield _gauge("kube_vip_active_services", "Services announced from here", ["namespace"], by_namespace)
+        yield _gauge(
+            "kubevip_services",
+            "Services of type LoadBalancer, by state",
+            ["state"],
+            [
+                (("seen",), now.services.seen),
+                (("wanted",), now.services.wanted),
+                (("without_endpoints",), now.services.without_endpoints),
+            ],
+        )
+    reflector = now.reflectors.get("services")
+    if reflector is not None:
+        events = [((kind,), count) for kind, count in reflector.events.items()]
+        yield _counter("kube_vip_manager_all_services_events", "Events of the Service watch", ["type"], events)
+    for name, help_text in (("lists", "Lists"), ("streams", "Watches"), ("failures", "Failures")):
+        counts = [((resource,), getattr(each, name)) for resource, each in now.reflectors.items()]
+        yield _counter(f"kubevip_watch_{name}", f"{help_text} by resource", ["resource"], counts)
+
+
+def _gauge(
+    name: str, help_text: str, labels: list[str], values: Iterable[tuple[tuple[str, ...], float]]
+) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, help_text, labels=labels)
+    for label_values, value in values:
+        family.add_metric(label_values, value)
+    return family
+
+
+def _counter(
+    name: str, help_text: str, labels: list[str], values: Iterable[tuple[tuple[str, ...], float]]
+) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, help_text, labels=labels)
+    for label_values, value in values:
+        family.add_metric(label_values, value)
+    return family

@@ -1,0 +1,52 @@
+"""A snapshot of the whole agent, and what follows from it: is it alive, is it ready."""
+
+from collections.abc import Mapping
+
+import attrs
+
+from kubevip.controllers.services import ServicesStatistics
+from kubevip.election import Standing
+from kubevip.kube.reflector import ReflectorStatistics
+from kubevip.runtime.announcer import AnnouncerStatistics
+from kubevip.runtime.elector import ElectorStatistics
+from kubevip.runtime.keeper import KeeperStatistics
+
+# A netlink request that takes longer than this many seconds will not come back: the process is better started anew.
+STUCK_AFTER = 30.0
+
+
+@attrs.frozen(kw_only=True)
+class AgentStatistics:
+    """What an agent knows of itself. *keeper* and *services* are ``None`` before they are there."""
+
+    node: str
+    electors: tuple[ElectorStatistics, ...]
+    keeper: KeeperStatistics | None
+    announcers: Mapping[str, AnnouncerStatistics]
+    services: ServicesStatistics | None
+    reflectors: Mapping[str, ReflectorStatistics]
+
+    def ailments(self) -> list[str]:
+        """Say why the process has to be started anew; empty while it is alive."""
+        if self.keeper is not None and self.keeper.busy > STUCK_AFTER:
+            return [f"the kernel has not answered for {self.keeper.busy:.0f} s"]
+        return []
+
+    def obstacles(self) -> list[str]:
+        """Say why the agent doesn't do all its work now; empty while it is ready."""
+        found = self.ailments()
+        if self.keeper is None:
+            return [*found, "starting"]
+        for elector in self.electors:
+            if elector.last_error:
+                found.append(f"Lease {elector.lease}: {elector.last_error}")
+            elif elector.standing is Standing.UNKNOWN:
+                found.append(f"Lease {elector.lease}: {elector.standing.value}")
+        for name, reflector in self.reflectors.items():
+            if not reflector.synced or reflector.last_error:
+                found.append(f"{name}: {reflector.last_error or 'not listed yet'}")
+        found += [f"{vip}: {reason}" for vip, reason in self.keeper.failing.items()]
+        missing = self.keeper.wanted - self.keeper.announced
+        if missing > 0:
+            found.append(f"{missing} of {self.keeper.wanted} addresses are not announced yet")
+        return found
