@@ -28,6 +28,7 @@ from kubevip.kube.reflector import Reflector
 from kubevip.kube.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES, EndpointSlice, EndpointsObject, Service
 from kubevip.metrics import exposition
 from kubevip.model import LeaseKey
+from kubevip.net.monitor import Monitor
 from kubevip.net.routes import default_interface
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.supervise import supervised
@@ -49,6 +50,7 @@ class Agent:
 
     _stopping: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     _parts: Parts | None = attrs.field(default=None, init=False)
+    _waiting: str = attrs.field(default="", init=False)
     _electors: dict[LeaseKey, Elector] = attrs.field(factory=dict, init=False)
     _services: Services | None = attrs.field(default=None, init=False)
     _reflectors: dict[str, AnyReflector] = attrs.field(factory=dict, init=False)
@@ -65,7 +67,8 @@ class Agent:
         """
         settings = self.settings
         async with AsyncExitStack() as stack:
-            client = await stack.enter_async_context(await connect(kubeconfig_candidates(settings, self._environ)))
+            candidates = kubeconfig_candidates(settings, self._environ)
+            client = await stack.enter_async_context(await connect(candidates))
             self._parts = parts = await stack.enter_async_context(
                 holding(
                     settings.node.name,
@@ -76,17 +79,18 @@ class Agent:
                     host_scope_on_loopback=not settings.node.loopback_global,
                 )
             )
-            placing = await self._placing(parts)
             tasks = await stack.enter_async_context(anyio.create_task_group())
-            self._start(client, parts, placing, tasks)
+            self._start_servers(tasks)
+            tasks.start_soon(self._begin, client, parts, tasks)
             await self._stopping.wait()
             await self._leave(parts)
             tasks.cancel_scope.cancel()
 
     # Starting
 
-    def _start(self, client: Client, parts: Parts, placing: Placing, tasks: anyio.abc.TaskGroup) -> None:
+    async def _begin(self, client: Client, parts: Parts, tasks: anyio.abc.TaskGroup) -> None:
         settings = self.settings
+        placing = await self._placing(parts)
         leases = KubeLeases(client)
         control_plane = settings.control_plane.lease if settings.control_plane.enable else None
         services = settings.services_lease if settings.services.enable else None
@@ -104,7 +108,6 @@ class Agent:
             if services != control_plane:
                 tasks.start_soon(self._campaign_when_synced, self._electors[services])
         tasks.start_soon(supervised, "renewing credentials", client.keep_credentials_fresh)
-        self._start_servers(tasks)
 
     def _start_services(
         self,
@@ -162,7 +165,7 @@ class Agent:
             raise ConfigError(["vip_interface is not set, and there is no default route to take its interface from"])
         services_interface = node.services_interface or interface
         for name in sorted({interface, services_interface} - {AUTO}):
-            self._check_interface(parts, name)
+            await self._wait_until_up(parts.links, name)
         return Placing(
             interface=interface,
             services_interface=services_interface,
@@ -170,14 +173,22 @@ class Agent:
             towards=parts.links.towards,
         )
 
-    def _check_interface(self, parts: Parts, name: str) -> None:
-        if parts.links.get(name).up:
+    async def _wait_until_up(self, links: Monitor, name: str) -> None:
+        """Wait for an interface that is down; one that isn't there is most likely misspelt, and told at once."""
+        if self.settings.node.allow_interface_not_up or links.get(name).up:
             return
-        if not self.settings.node.allow_interface_not_up:
-            raise ConfigError(
-                [f"interface {name} is not up; set it up, or allow that with vip_allow_interface_not_up=true"]
-            )
-        log.warning("the interface is not up", extra={"interface": name})
+        self._waiting = f"interface {name} is not up"
+        log.error("waiting for the interface to come up", extra={"interface": name})
+        changed = anyio.Event()
+        unsubscribe = links.subscribe(lambda _name: changed.set())
+        try:
+            while not links.get(name).up:
+                await changed.wait()
+                changed = anyio.Event()
+        finally:
+            unsubscribe()
+        self._waiting = ""
+        log.info("the interface is up", extra={"interface": name})
 
     # Ending
 
@@ -203,6 +214,7 @@ class Agent:
         parts = self._parts
         return AgentStatistics(
             node=self.settings.node.name,
+            waiting=self._waiting,
             electors=tuple(elector.statistics() for elector in self._electors.values()),
             keeper=parts.keeper.statistics() if parts else None,
             announcers={each.name: each.statistics() for each in parts.announcers.values()} if parts else {},

@@ -17,9 +17,13 @@ STUCK_AFTER = 30.0
 
 @attrs.frozen(kw_only=True)
 class AgentStatistics:
-    """What an agent knows of itself. *keeper* and *services* are ``None`` before they are there."""
+    """What an agent knows of itself. *keeper* and *services* are ``None`` before they are there.
+
+    *waiting* is what it waits for before it can begin; empty where it has begun.
+    """
 
     node: str
+    waiting: str
     electors: tuple[ElectorStatistics, ...]
     keeper: KeeperStatistics | None
     announcers: Mapping[str, AnnouncerStatistics]
@@ -35,7 +39,9 @@ class AgentStatistics:
     def obstacles(self) -> list[str]:
         """Say why the agent doesn't do all its work now; empty while it is ready."""
         found = self.ailments()
-        if self.keeper is None:
+        if self.waiting:
+            found.append(self.waiting)
+        if self.keeper is None or not self.electors:
             return [*found, "starting"]
         for elector in self.electors:
             if elector.last_error:

@@ -24,7 +24,6 @@ from kubevip.net.netns import Enter
 
 log = logging.getLogger(__name__)
 
-_RECEIVE_BUFFER = 32 << 20
 # Every address that is added or extended is an event, ours by the thousand. Host addresses are kept back, since
 # those of the node itself come with the prefix of their network.
 _FILTER = (
@@ -52,10 +51,8 @@ class Monitor:
 
     async def __aenter__(self) -> Self:
         """Begin to follow, and read what there is."""
-        kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
         with self._enter():
-            self._socket = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
-        _enlarge(self._socket)
+            self._socket = netlink.event_socket()
         bpf.attach(self._socket, _FILTER)
         self._socket.bind((0, netlink.RTMGRP_LINK | netlink.RTMGRP_IPV4_IFADDR | netlink.RTMGRP_IPV6_IFADDR))
         asyncio.get_running_loop().add_reader(self._socket, self._receive)
@@ -220,11 +217,3 @@ def _contains(message: netlink.AddressMessage, address: IPAddress) -> bool:
         return False
     shift = Family.of(address).bits - message.prefix_length
     return shift > 0 and int(message.address) >> shift == int(address) >> shift
-
-
-def _enlarge(sock: socket.socket) -> None:
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, netlink.SO_RCVBUFFORCE, _RECEIVE_BUFFER)
-    except PermissionError:
-        # In an unprivileged user namespace only up to net.core.rmem_max.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)

@@ -49,6 +49,7 @@ _CACHEINFO = struct.Struct("=IIII")
 _FAMILY = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
 # Messages in one datagram: their acknowledgements have to fit into the socket's buffer.
 BATCH = 64
+_EVENT_BUFFER = 32 << 20
 
 
 @attrs.frozen
@@ -172,6 +173,18 @@ def network_error(code: int, text: str, doing: str) -> NetworkError:
     why = text or os.strerror(code).lower()
     hint = "; it needs the capability NET_ADMIN" if code == errno.EPERM else ""
     return NetworkError(f"{doing}: {why}{hint}", code)
+
+
+def event_socket() -> socket.socket:
+    """Open a socket for events, with a buffer that takes 40,000 of them; bind it to the groups that matter."""
+    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+    sock = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, _EVENT_BUFFER)
+    except PermissionError:
+        # In an unprivileged user namespace only up to net.core.rmem_max.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _EVENT_BUFFER)
+    return sock
 
 
 class Requests:
