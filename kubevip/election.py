@@ -235,7 +235,13 @@ class Candidate:
     @property
     def resigned(self) -> bool:
         """True once the Lease is given up for good: nothing is left to do."""
-        return self._resigned and self._known and (self._record is None or not self._ours(self._record))
+        return self._resigned and not self._may_be_ours
+
+    @property
+    def _may_be_ours(self) -> bool:
+        if self._writing or self._unsure or self._granted is not None:
+            return True
+        return self._record is not None and self._ours(self._record)
 
     def _ours(self, record: Record) -> bool:
         return record.holder == self.identity and not self._twin
@@ -246,14 +252,14 @@ class Candidate:
         """Return what to do at *now*: one step, whose outcome is to be reported before the next is asked for."""
         if now < self._not_before:
             return Wait(self._not_before)
-        if not self._known:
+        if not self._known or (self._resigned and self._unsure):
             return Read()
         step = self._give_up() if self._resigned else self._hold_or_campaign(now)
         self._writing = isinstance(step, Write)
         return step
 
     def _give_up(self) -> Write | Wait:
-        if self.resigned or self._record is None:
+        if self._record is None or not self._ours(self._record):
             return Wait(math.inf)
         claim = Claim("", RELEASED_DURATION, self._record.transitions, fresh=True)
         return Write(claim, self._record, Cause.RELEASE)
@@ -297,6 +303,7 @@ class Candidate:
         """Report the answer to a ``Read``, which has to be a consistent one; ``None`` is an absent Lease."""
         self._known = True
         self._learn(record, record.version if record else "", now)
+        self._unsure = False
 
     def _learn(self, record: Record | None, version: str, now: float) -> None:
         if not self._continues(record):
@@ -307,9 +314,10 @@ class Candidate:
         self._version = version or self._version
         if record is None or not self._ours(record):
             self._granted = None
-        if self.standing(now) is Standing.FOLLOWING:
-            self._races_lost = 0
-            self._unsure = False
+            if not self._writing:
+                # Whatever became of a write that was never answered, it has been overtaken.
+                self._races_lost = 0
+                self._unsure = False
 
     def _continues(self, record: Record | None) -> bool:
         if record is None or self._record is None:

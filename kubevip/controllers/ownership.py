@@ -7,6 +7,7 @@ import attrs
 
 from kubevip.claims import Claims, User
 from kubevip.model import IPAddress, LeaseKey, Vip
+from kubevip.runtime.clearance import Conflict
 from kubevip.runtime.keeper import Keeper
 
 
@@ -16,8 +17,8 @@ class Watcher(Protocol):
     def changed(self, user: User, vip: Vip) -> None:
         """It begins or ceases to be announced here."""
 
-    def conflicting(self, user: User, vip: Vip, mac: str) -> None:
-        """Another machine answers for it, with this MAC address."""
+    def conflicting(self, user: User, conflict: Conflict) -> None:
+        """Another machine answers for it."""
 
     def failing(self, user: User, vip: Vip, reason: str) -> None:
         """It can't be held here now; that is tried again."""
@@ -33,8 +34,8 @@ class Ownership:
 
     def __attrs_post_init__(self) -> None:
         self._keeper.changed = lambda vip: self._tell(vip, lambda watcher, user: watcher.changed(user, vip))
-        self._keeper.conflicting = lambda vip, mac: self._tell(
-            vip, lambda watcher, user: watcher.conflicting(user, vip, mac)
+        self._keeper.conflicting = lambda conflict: self._tell(
+            conflict.vip, lambda watcher, user: watcher.conflicting(user, conflict)
         )
         self._keeper.failing = lambda vip, reason: self._tell(
             vip, lambda watcher, user: watcher.failing(user, vip, reason)

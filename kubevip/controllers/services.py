@@ -10,6 +10,7 @@ import attrs
 from kubevip.claims import User
 from kubevip.controllers.ownership import Ownership
 from kubevip.model import IPAddress, ServiceKey, Vip
+from kubevip.runtime.clearance import Conflict, Manner
 from kubevip.service import ClassFilter, Endpoints, Ignored, Reason, ServiceView, TrafficPolicy, Wanted
 
 log = logging.getLogger(__name__)
@@ -159,12 +160,13 @@ class Services:
             text = f"announcing {vip} from node {self.node} on {vip.interface}"
             self._events.normal(view.key, view.uid, "Announced", text)
 
-    def conflicting(self, user: User, vip: Vip, mac: str) -> None:
+    def conflicting(self, user: User, conflict: Conflict) -> None:
         """Another machine answers for a VIP of *user*."""
         view = self._views.get(user) if isinstance(user, ServiceKey) else None
         if view is not None:
-            text = f"{vip} is used by another machine on {vip.interface} too, with the MAC address {mac}"
-            self._events.warning(view.key, view.uid, "AddressConflict", text)
+            doing = "announcing" if conflict.manner is Manner.INSIST else "not announcing"
+            text = f"{doing} {conflict.vip}: a machine with the MAC address {conflict.mac} answers for it"
+            self._events.warning(view.key, view.uid, "AddressConflict", f"{text} on {conflict.vip.interface}")
 
     def failing(self, user: User, vip: Vip, reason: str) -> None:
         """A VIP of *user* can't be held here now."""

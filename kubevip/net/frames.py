@@ -1,4 +1,8 @@
-"""Ethernet frames: one socket a link that stays open for sending, and others that are opened to listen."""
+"""Ethernet frames: per link one socket to send, and one for each kind of frame that is listened to.
+
+They stay open, because closing a packet socket waits for the kernel's readers: 10 to 30 ms in which the event
+loop would stand still. While nobody listens, a filter keeps every frame back.
+"""
 
 import asyncio
 import contextlib
@@ -17,6 +21,52 @@ from kubevip.net.netns import Enter
 
 # The link was taken away, or replaced by another one of its name: a new socket may do.
 _STALE = (errno.ENXIO, errno.ENODEV, errno.EBADF)
+# A burst is taken in turns with everything else that the loop has to do.
+_AT_ONCE = 64
+
+Received = Callable[[bytes], None]
+
+
+@attrs.define(eq=False)
+class _Ear:
+    """A socket that receives one kind of frame on one link, for as many as listen."""
+
+    sock: socket.socket
+    index: int
+    program: Sequence[BpfInstruction]
+    listeners: list[Received] = attrs.field(factory=list)
+
+    def add(self, received: Received) -> None:
+        self.listeners.append(received)
+        if len(self.listeners) == 1:
+            bpf.attach(self.sock, self.program or (bpf.ACCEPT,))
+            asyncio.get_running_loop().add_reader(self.sock, self._readable)
+
+    def remove(self, received: Received) -> None:
+        self.listeners.remove(received)
+        if not self.listeners:
+            asyncio.get_running_loop().remove_reader(self.sock)
+            bpf.attach(self.sock, (bpf.REJECT,))
+            self._drain()
+
+    def _drain(self) -> None:
+        """Throw away what has arrived already: whoever listens next wants to hear what comes then."""
+        with contextlib.suppress(OSError):
+            while True:
+                self.sock.recv(1)
+
+    def _readable(self) -> None:
+        try:
+            for _ in range(_AT_ONCE):
+                frame = self.sock.recv(1 << 16)
+                for received in tuple(self.listeners):
+                    received(frame)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            # The link went down: nothing arrives, until it comes up again.
+            if error.errno not in (errno.ENETDOWN, *_STALE):
+                raise
 
 
 @attrs.define(eq=False)
@@ -26,6 +76,7 @@ class Wire:
     _monitor: Monitor
     _enter: Enter = contextlib.nullcontext
     _senders: dict[str, tuple[int, socket.socket]] = attrs.field(factory=dict, init=False)
+    _ears: dict[tuple[str, int, tuple[BpfInstruction, ...]], _Ear] = attrs.field(factory=dict, init=False)
 
     def send(self, interface: str, frame: bytes) -> None:
         """Send one frame at once; see ``kubevip.backend.Host``."""
@@ -53,47 +104,40 @@ class Wire:
 
     @contextlib.contextmanager
     def listen(
-        self,
-        interface: str,
-        ethertype: int,
-        received: Callable[[bytes], None],
-        *,
-        bpf: Sequence[BpfInstruction] = (),
+        self, interface: str, ethertype: int, received: Received, *, bpf: Sequence[BpfInstruction] = ()
     ) -> Iterator[None]:
         """Hand each arriving frame of *ethertype* to *received*; see ``kubevip.backend.Host``."""
-        loop = asyncio.get_running_loop()
-        sock = self._open(interface, ethertype, bpf)
-
-        def readable() -> None:
-            try:
-                # A burst is taken in turns with everything else that the loop has to do.
-                for _ in range(64):
-                    received(sock.recv(1 << 16))
-            except BlockingIOError:
-                return
-            except OSError as error:
-                # The link went down: nothing arrives, until it comes up again.
-                if error.errno not in (errno.ENETDOWN, *_STALE):
-                    raise
-
-        loop.add_reader(sock, readable)
+        ear = self._ear(interface, ethertype, tuple(bpf))
+        ear.add(received)
         try:
             yield
         finally:
-            loop.remove_reader(sock)
-            sock.close()
+            ear.remove(received)
 
-    def _open(self, interface: str, ethertype: int, bpf: Sequence[BpfInstruction] = ()) -> socket.socket:
+    def _ear(self, interface: str, ethertype: int, program: tuple[BpfInstruction, ...]) -> _Ear:
+        index = self._monitor.get(interface).index
+        key = (interface, ethertype, program)
+        known = self._ears.get(key)
+        if known is not None and known.index == index:
+            return known
+        if known is not None and not known.listeners:
+            known.sock.close()
+        self._ears[key] = ear = _Ear(self._open(interface, ethertype), index, program)
+        return ear
+
+    def _open(self, interface: str, ethertype: int) -> socket.socket:
         with self._enter():
-            return _packet_socket(interface, ethertype, bpf)
+            return _packet_socket(interface, ethertype)
 
     def close(self) -> None:
         """Close every socket."""
         for interface in tuple(self._senders):
             self._forget(interface)
+        for ear in self._ears.values():
+            ear.sock.close()
 
 
-def _packet_socket(interface: str, ethertype: int, program: Sequence[BpfInstruction] = ()) -> socket.socket:
+def _packet_socket(interface: str, ethertype: int) -> socket.socket:
     try:
         # Without a protocol it receives nothing until it's bound, so the filter is in place before the first frame.
         sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0)
@@ -101,8 +145,7 @@ def _packet_socket(interface: str, ethertype: int, program: Sequence[BpfInstruct
         message = "opening a packet socket: operation not permitted; it needs the capability NET_RAW"
         raise NetworkError(message, errno.EPERM) from error
     try:
-        if program:
-            bpf.attach(sock, program)
+        bpf.attach(sock, (bpf.REJECT,))
         sock.bind((interface, ethertype))
     except OSError as error:
         sock.close()

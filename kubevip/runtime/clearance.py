@@ -1,13 +1,19 @@
-"""Asks on the wire, before an address is first put on a link, whether another machine still answers for it.
+"""Asks on the wire, before an address is first put on a link, whether another machine answers for it.
 
-After a planned handover the last holder answers until it sees us, so it isn't asked then. After an expired
-Lease its kernel may be up to a second late: we wait until it is silent. Whoever goes on answering is a
-conflict, which is reported; the address is taken nevertheless, as kube-vip takes it.
+After a planned handover the last holder answers until it sees us, so nobody is asked then. Otherwise:
+
+* Where a Lease has expired, its holder's kernel may be up to a second late: we wait until it is silent. Who
+  goes on answering is the leftover of an agent that is no more, and its Lease is ours: the address is taken.
+* Where no holder was known, whoever answers has the address by right, or by mistake: it might be the gateway.
+  The address is not taken before it falls silent (RFC 5227: an address in use must not be used).
+* After a restart within the Lease an address that is still on our link is simply kept.
+
+A conflict is reported with the MAC address of the other machine.
 """
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterable, Mapping
+import enum
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
 import anyio
 import attrs
@@ -18,23 +24,50 @@ from kubevip.runtime.wire import LinkOf, ask
 
 # The latest that a kernel removes an address whose lifetime has ended, with some slack (kubevip.fence).
 PATIENCE = 1.0
-ASK_AGAIN_AFTER = 0.05
+# How soon is asked again, within that second and after it.
+SOON, LATER = 0.05, 1.0
+
+
+class Manner(enum.Enum):
+    """What to do about a machine that goes on answering."""
+
+    INSIST = "take the address nevertheless"
+    YIELD = "leave the address to it"
+
+
+@attrs.frozen
+class Conflict:
+    """Another machine, with this MAC address, goes on answering for *vip*; *manner* is what follows."""
+
+    vip: Vip
+    mac: str
+    manner: Manner
+
+
+@attrs.define
+class _Question:
+    manner: Manner
+    patience_ends: float
+    due: float
+    told: str = ""
 
 
 @attrs.define(eq=False)
 class Clearance:
-    """Which VIPs may be put on their links. *cleared* is called with those that now may.
+    """Which VIPs may be put on their links. *cleared* is called with those that now may, *contested* with conflicts.
 
-    *contested* is called with VIPs and the MAC addresses that went on answering for longer than any kernel.
+    *ours* returns which of some VIPs are on our links already.
     """
 
     _announcers: Mapping[Family, Announcer]
     _link_of: LinkOf
+    _ours: Callable[[Collection[Vip]], Awaitable[Collection[Vip]]]
     _cleared: Callable[[Iterable[Vip]], None]
-    _contested: Callable[[Mapping[Vip, str]], None]
+    _contested: Callable[[Collection[Conflict]], None]
 
     _clear: set[Vip] = attrs.field(factory=set, init=False)
-    _asking: dict[Vip, float] = attrs.field(factory=dict, init=False)
+    _questions: dict[Vip, _Question] = attrs.field(factory=dict, init=False)
+    _adopting: set[Vip] = attrs.field(factory=set, init=False)
     _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
     def has(self, vip: Vip) -> bool:
@@ -45,42 +78,75 @@ class Clearance:
         """Let *vips* be taken without asking."""
         for vip in vips:
             self._clear.add(vip)
-            self._asking.pop(vip, None)
+            self._questions.pop(vip, None)
+            self._adopting.discard(vip)
 
-    def seek(self, vips: Iterable[Vip]) -> None:
+    def seek(self, vips: Iterable[Vip], manner: Manner) -> None:
         """Ask for *vips* that are neither cleared nor being asked for."""
-        patience_ends = asyncio.get_running_loop().time() + PATIENCE
+        now = self._now()
         for vip in vips:
-            if vip not in self._clear and vip not in self._asking:
-                self._asking[vip] = patience_ends
+            if not (vip in self._clear or vip in self._questions or vip in self._adopting):
+                self._questions[vip] = _Question(manner, now + PATIENCE, now)
                 self._wake.set()
+
+    def adopt(self, vips: Iterable[Vip]) -> None:
+        """Grant those of *vips* that are on our links already, and ask for the others."""
+        self._adopting.update(vip for vip in vips if vip not in self._clear)
+        self._wake.set()
 
     def forget(self, vips: Iterable[Vip]) -> None:
         """Let *vips* be asked for anew."""
         for vip in vips:
             self._clear.discard(vip)
-            self._asking.pop(vip, None)
+            self._questions.pop(vip, None)
+            self._adopting.discard(vip)
 
     async def run(self) -> None:
         """Ask, until cancelled."""
         while True:
-            await self._wake.wait()
+            if self._adopting:
+                await self._adopt()
+            due = min((question.due for question in self._questions.values()), default=float("inf"))
+            with anyio.move_on_after(due - self._now()):
+                await self._wake.wait()
             self._wake.clear()
-            while self._asking:
-                answered = await self._ask()
-                if answered:
-                    with contextlib.suppress(TimeoutError), anyio.fail_after(ASK_AGAIN_AFTER):
-                        await self._wake.wait()
+            await self._ask_all_due()
 
-    async def _ask(self) -> Mapping[Vip, str]:
-        asked = dict(self._asking)
+    async def _adopt(self) -> None:
+        asked = frozenset(self._adopting)
+        present = await self._ours(asked)
+        still = asked & self._adopting
+        self._adopting -= asked
+        self.grant(still & set(present))
+        self.seek(still - set(present), Manner.YIELD)
+        self._cleared(still & set(present))
+
+    async def _ask_all_due(self) -> None:
+        now = self._now()
+        asked = {vip: question for vip, question in self._questions.items() if question.due <= now}
+        if not asked:
+            return
         answered = await ask(asked, self._announcers, self._link_of)
-        now = asyncio.get_running_loop().time()
-        still = [vip for vip, patience_ends in asked.items() if self._asking.get(vip) == patience_ends]
-        ready = [vip for vip in still if vip not in answered or now >= asked[vip]]
+        still = {vip: question for vip, question in asked.items() if self._questions.get(vip) is question}
+        conflicts = [self._judge(vip, question, answered[vip]) for vip, question in still.items() if vip in answered]
+        over = [conflict.vip for conflict in conflicts if conflict and conflict.manner is Manner.INSIST]
+        ready = [*(vip for vip in still if vip not in answered), *over]
         self.grant(ready)
-        contested = {vip: answered[vip] for vip in ready if vip in answered}
-        if contested:
-            self._contested(contested)
+        news = [conflict for conflict in conflicts if conflict]
+        if news:
+            self._contested(news)
         self._cleared(ready)
-        return answered
+
+    def _judge(self, vip: Vip, question: _Question, mac: str) -> Conflict | None:
+        """Decide when to ask again; return the conflict when it is certain, and news."""
+        now = self._now()
+        certain = now >= question.patience_ends
+        question.due = now + (LATER if certain else SOON)
+        if not certain or question.told == mac:
+            return None
+        question.told = mac
+        return Conflict(vip, mac, question.manner)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()

@@ -57,6 +57,7 @@ class Elector:
     _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _told: tuple[Standing, Term | None] = attrs.field(default=(Standing.UNKNOWN, None), init=False)
     _deadline: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
+    _running: bool = attrs.field(default=False, init=False)
     _ended: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _renewals: int = attrs.field(default=0, init=False)
     _failures: int = attrs.field(default=0, init=False)
@@ -72,9 +73,11 @@ class Elector:
         return self._candidate.term(self._now())
 
     def resign(self) -> None:
-        """Release the Lease if we have it; ``run()`` returns when that is done."""
+        """Release the Lease if we have it; ``run()`` returns when that is done, or at once where it never began."""
         self._candidate.resign()
         self._wake.set()
+        if not self._running:
+            self._ended.set()
 
     async def wait_ended(self) -> None:
         """Wait until ``run()`` has ended."""
@@ -97,6 +100,9 @@ class Elector:
 
     async def run(self) -> None:
         """Campaign until cancelled, or until ``resign()`` has come to its end."""
+        if self._ended.is_set():
+            return
+        self._running = True
         try:
             async with self._store.watch(self.lease, self._observe):
                 while not self._candidate.resigned:

@@ -18,15 +18,17 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 import anyio
 import attrs
 
-from kubevip import fence, reconcile
+from kubevip import reconcile
 from kubevip.election import Cause, Standing, Timing
 from kubevip.errors import NetworkError
 from kubevip.model import Family, IPAddress, LeaseKey, Term, Vip
 from kubevip.ports import Addresses, Links
 from kubevip.reconcile import Held, Hold
 from kubevip.runtime.announcer import Announcer
-from kubevip.runtime.clearance import Clearance
+from kubevip.runtime.clearance import Clearance, Conflict, Manner
 from kubevip.runtime.handover import Handover
+from kubevip.runtime.leftovers import remove_leftovers
+from kubevip.runtime.pacing import Pacer
 from kubevip.runtime.retry import Retry
 
 log = logging.getLogger(__name__)
@@ -59,8 +61,8 @@ class Keeper:
 
     *linger* is how many seconds a VIP stays after its Lease was released, for a successor that isn't seen.
     *changed* is called with each VIP that begins or ceases to be held and announced here.
-    *conflicting* is called with a VIP and the MAC address of another machine that goes on answering for it,
-    *failing* with a VIP and the reason why it can't be held.
+    *conflicting* is called when another machine goes on answering for a VIP, *failing* with a VIP and the
+    reason why it can't be held.
     """
 
     _addresses: Addresses
@@ -69,7 +71,7 @@ class Keeper:
     _timing: Timing
     linger: float
     changed: Callable[[Vip], None] = lambda _vip: None
-    conflicting: Callable[[Vip, str], None] = lambda _vip, _mac: None
+    conflicting: Callable[[Conflict], None] = lambda _conflict: None
     failing: Callable[[Vip, str], None] = lambda _vip, _reason: None
 
     _lease_of: dict[Vip, LeaseKey] = attrs.field(factory=dict, init=False)
@@ -82,13 +84,17 @@ class Keeper:
     _handover: Handover = attrs.field(init=False)
     _clearance: Clearance = attrs.field(init=False)
     _retry: Retry[Vip] = attrs.field(init=False)
+    _tidy: set[LeaseKey] = attrs.field(factory=set, init=False)
+    _untidy: set[LeaseKey] = attrs.field(factory=set, init=False)
     _healed: int = attrs.field(default=0, init=False)
     _conflicts: int = attrs.field(default=0, init=False)
     _busy_since: float | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._handover = Handover(self._announcers, self._links.get, self._look_at)
-        self._clearance = Clearance(self._announcers, self._links.get, self._look_at, self._contested)
+        self._clearance = Clearance(
+            self._announcers, self._links.get, self._on_our_links, self._look_at, self._contested
+        )
         self._retry = Retry(self._look_at)
         for announcer in self._announcers.values():
             announcer.may_announce = self.may_announce
@@ -121,15 +127,22 @@ class Keeper:
 
         Where its last holder has not said that it goes, somebody may still answer: that is asked meanwhile.
         """
-        if cause in (Cause.VACANT, Cause.OURS):
-            self._clearance.grant(self._wanted_by(lease))
+        vips = self._wanted_by(lease)
+        if cause is Cause.VACANT:
+            self._clearance.grant(vips)
+        elif cause is Cause.OURS:
+            self._clearance.adopt(vips)
         else:
-            self._clearance.seek(self._wanted_by(lease))
+            self._clearance.seek(vips, Manner.INSIST if cause is Cause.EXPIRED else Manner.YIELD)
 
     def standing(self, lease: LeaseKey, standing: Standing, term: Term | None) -> None:
         """Where this node stands in the election for *lease* now."""
         if standing is Standing.UNKNOWN:
             return
+        if lease not in self._tidy and standing is not Standing.VACANT:
+            self._tidy.add(lease)
+            self._untidy.add(lease)
+            self._wake.set()
         if term is not None:
             self._terms[lease] = term
             self._handover.forget(self._wanted_by(lease))
@@ -207,7 +220,7 @@ class Keeper:
                 tasks.start_soon(self._clearance.run)
                 tasks.start_soon(self._handover.run)
                 tasks.start_soon(self._retry.run)
-                tasks.start_soon(self._pace)
+                tasks.start_soon(Pacer(self._addresses, self._timing, self._paced_families).run)
                 for announcer in {id(each): each for each in self._announcers.values()}.values():
                     tasks.start_soon(announcer.run)
                 while True:
@@ -220,9 +233,10 @@ class Keeper:
                 end()
 
     async def _reconcile(self) -> None:
+        await self._tidy_up()
         dirty, self._dirty = self._dirty, set()
         desired = {vip: term for vip in dirty if (term := self._term(vip)) is not None and self._clearance.has(vip)}
-        self._clearance.seek(vip for vip in dirty if self._term(vip) is not None)
+        self._clearance.seek((vip for vip in dirty if self._term(vip) is not None), Manner.YIELD)
         plan = reconcile.plan(dirty, desired=desired, held=self._held, keep=self._handover.lingering(), now=self._now())
         await self._release(plan.release)
         for start in range(0, len(plan.hold), CHUNK):
@@ -289,18 +303,15 @@ class Keeper:
             self._held[vip] = attrs.evolve(self._held[vip], announced=False)
             self.changed(vip)
 
-    async def _pace(self) -> None:
-        """Hold back the kernel's check of lifetimes, as ``kubevip.fence`` explains."""
-        turn = 0
-        lifetime = fence.lifetime(self._timing.duration)
-        while True:
-            beat = self._timing.beat_after(self._now())
-            await anyio.sleep_until(beat - fence.PACE_LEAD)
-            families = {vip.family for vip in self._held if self._term(vip) is not None}
-            if families:
-                turn = 1 - turn
-                await self._addresses.pace(families, turn, lifetime)
-            await anyio.sleep_until(beat)
+    def _paced_families(self) -> set[Family]:
+        return {vip.family for vip in self._held if self._term(vip) is not None}
+
+    async def _tidy_up(self) -> None:
+        """Remove what another agent left on our links, once per Lease, when it is known who leads."""
+        while self._untidy:
+            lease = self._untidy.pop()
+            vips = self._wanted_by(lease)
+            await remove_leftovers(self._addresses, vips, keep=vips if lease in self._terms else ())
 
     # What happens to it
 
@@ -322,12 +333,19 @@ class Keeper:
             log.info("the interface has changed", extra={"interface": name})
         self._look_at(vips)
 
-    def _contested(self, answered: Mapping[Vip, str]) -> None:
-        self._conflicts += len(answered)
-        for vip, mac in answered.items():
-            self.conflicting(vip, mac)
-        macs = ", ".join(sorted(set(answered.values())))
-        self._log(logging.ERROR, "announcing though another machine answers for", answered, mac=macs)
+    def _contested(self, conflicts: Collection[Conflict]) -> None:
+        self._conflicts += len(conflicts)
+        for conflict in conflicts:
+            self.conflicting(conflict)
+        for manner in Manner:
+            vips = [conflict.vip for conflict in conflicts if conflict.manner is manner]
+            macs = ", ".join(sorted({conflict.mac for conflict in conflicts if conflict.manner is manner}))
+            doing = "taking" if manner is Manner.INSIST else "not taking"
+            self._log(logging.ERROR, doing, vips, mac=macs, reason="another machine answers for it")
+
+    async def _on_our_links(self, vips: Collection[Vip]) -> Collection[Vip]:
+        found = await self._addresses.find({vip.address for vip in vips})
+        return {presence.vip for presence in found}.intersection(vips)
 
     def _fail(self, failed: Mapping[Vip, Exception], doing: str) -> None:
         news: dict[str, list[Vip]] = {}
