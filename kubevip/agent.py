@@ -16,7 +16,6 @@ from kubevip.controllers.ownership import Ownership
 from kubevip.controllers.placing import AUTO, Placing
 from kubevip.controllers.publishing import Publishing
 from kubevip.controllers.services import Services
-from kubevip.controllers.sinks import EndpointsSink, ServiceSink, SliceSink
 from kubevip.election import Timing
 from kubevip.errors import ConfigError
 from kubevip.kube.client import Client
@@ -26,6 +25,7 @@ from kubevip.kube.leases import KubeLeases
 from kubevip.kube.publisher import Publisher
 from kubevip.kube.reflector import Reflector
 from kubevip.kube.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES, EndpointSlice, EndpointsObject, Service
+from kubevip.kube.sinks import EndpointsSink, ServiceSink, SliceSink
 from kubevip.metrics import exposition
 from kubevip.model import LeaseKey
 from kubevip.net.monitor import Monitor

@@ -1,21 +1,41 @@
-"""From what reflectors tell to what ``Services`` knows."""
+"""From what reflectors tell to what a knower of Services is told."""
 
 from collections.abc import Collection
+from typing import Protocol
 
 import attrs
 
-from kubevip.controllers.services import Services
 from kubevip.kube.convert import object_endpoints, slice_endpoints, slice_owner, to_view
 from kubevip.kube.resources import EndpointSlice, EndpointsObject, Service
 from kubevip.model import ObjectKey, ServiceKey
-from kubevip.service import Endpoints
+from kubevip.service import Endpoints, ServiceView
+
+
+class Knower(Protocol):
+    """Who knows Services and their endpoints; ``kubevip.controllers.services.Services`` is one."""
+
+    @property
+    def node(self) -> str:
+        """The node that is here."""
+
+    def applied(self, view: ServiceView) -> None:
+        """The Service is there, and is like that."""
+
+    def deleted(self, key: ServiceKey) -> None:
+        """There is no such Service any more."""
+
+    def retain(self, keys: Collection[ServiceKey]) -> None:
+        """Of those known, only these Services are there."""
+
+    def endpoints(self, key: ServiceKey, endpoints: Endpoints) -> None:
+        """The Service has these endpoints."""
 
 
 @attrs.define(eq=False)
 class ServiceSink:
     """Takes Services."""
 
-    _services: Services
+    _services: Knower
 
     def applied(self, found: Service) -> None:
         """The Service is there."""
@@ -34,7 +54,7 @@ class ServiceSink:
 class SliceSink:
     """Takes EndpointSlices: a Service may have many, and of each only the counts are kept."""
 
-    _services: Services
+    _services: Knower
     _slices: dict[ObjectKey, tuple[ServiceKey, Endpoints]] = attrs.field(factory=dict, init=False)
     _of: dict[ServiceKey, set[ObjectKey]] = attrs.field(factory=dict, init=False)
 
@@ -74,7 +94,7 @@ class SliceSink:
 class EndpointsSink:
     """Takes Endpoints objects, each of which has the name of its Service."""
 
-    _services: Services
+    _services: Knower
     _known: set[ServiceKey] = attrs.field(factory=set, init=False)
 
     def applied(self, found: EndpointsObject) -> None:
