@@ -28,7 +28,7 @@ class Family(enum.IntEnum):
         return 32 if self is Family.IPV4 else 128
 
 
-@attrs.frozen(order=True)
+@attrs.frozen(order=True, cache_hash=True)
 class ObjectKey:
     """A namespaced Kubernetes object, written ``namespace/name``."""
 
@@ -51,15 +51,17 @@ class ObjectKey:
         return f"{self.namespace}/{self.name}"
 
 
+@attrs.frozen(order=True, cache_hash=True)
 class LeaseKey(ObjectKey):
     """Names a Lease."""
 
 
+@attrs.frozen(order=True, cache_hash=True)
 class ServiceKey(ObjectKey):
     """Names a Service."""
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Vip:
     """A virtual IP address and the interface that it is held on.
 
@@ -70,15 +72,21 @@ class Vip:
     address: IPAddress
     interface: str
     prefix_length: int = attrs.field()
+    family: Family = attrs.field(init=False, eq=False, repr=False)
 
     @prefix_length.default
     def _host_prefix(self) -> int:
-        return self.family.bits
+        return Family.of(self.address).bits
 
     @prefix_length.validator
     def _fits(self, _attribute: object, value: int) -> None:
-        if not 0 <= value <= self.family.bits:
-            raise ConfigError([f"prefix length {value} of {self.address} isn't within 0 and {self.family.bits}"])
+        bits = Family.of(self.address).bits
+        if not 0 <= value <= bits:
+            raise ConfigError([f"prefix length {value} of {self.address} isn't within 0 and {bits}"])
+
+    @family.default
+    def _family_of_address(self) -> Family:
+        return Family.of(self.address)
 
     @classmethod
     def parse(cls, text: str, *, interface: str) -> "Vip":
@@ -93,11 +101,6 @@ class Vip:
         if parsed.ip.is_multicast or parsed.ip.is_unspecified:
             raise ConfigError([f"{text!r} isn't a unicast address"])
         return cls(parsed.ip, interface, parsed.network.prefixlen)
-
-    @property
-    def family(self) -> Family:
-        """The family of the address."""
-        return Family.of(self.address)
 
     def __str__(self) -> str:
         return str(self.address)

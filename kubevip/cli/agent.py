@@ -49,7 +49,12 @@ def _set_up_logging(loaded: Loaded) -> None:
 
 def _run(loaded: Loaded) -> int:
     from kubevip.kube.lean import load_lean
+    from kubevip.net.capabilities import take_up
 
+    try:
+        take_up()
+    except KubeVipError as error:
+        return _fail([error])
     load_lean()
     from kubevip.agent import Agent
 

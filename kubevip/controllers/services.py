@@ -59,6 +59,7 @@ class Services:
     _endpoints: dict[ServiceKey, Endpoints] = attrs.field(factory=dict, init=False)
     _outcome: dict[ServiceKey, Wanted | Ignored] = attrs.field(factory=dict, init=False)
     _waiting: dict[ServiceKey, str] = attrs.field(factory=dict, init=False)
+    _level: int = attrs.field(default=logging.DEBUG, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._ownership.watch(self)
@@ -86,9 +87,16 @@ class Services:
             log.info("the Service is gone", extra={"service": str(key)})
 
     def retain(self, keys: Collection[ServiceKey]) -> None:
-        """Of those known, only these Services are there."""
+        """Of those known, only these Services are there.
+
+        Until this is told for the first time, all Services are news, and a line for each would say little.
+        """
         for key in self._views.keys() - set(keys):
             self.deleted(key)
+        if self._level != logging.INFO:
+            self._level = logging.INFO
+            now = self.statistics()
+            log.info("know the Services", extra={"load_balancers": now.seen, "to_be_served": now.wanted})
 
     def endpoints(self, key: ServiceKey, endpoints: Endpoints) -> None:
         """The Service has these endpoints."""
@@ -123,12 +131,16 @@ class Services:
     def _tell(self, view: ServiceView, outcome: Wanted | Ignored) -> None:
         extra = {"service": str(view.key)}
         if isinstance(outcome, Ignored):
-            log.info("not serving the Service", extra={**extra, "reason": str(outcome)})
+            log.log(self._level, "not serving the Service", extra={**extra, "reason": str(outcome)})
             if outcome.reason in _COMPLAINTS and self._speaks():
                 self._events.warning(view.key, view.uid, "NotServed", str(outcome))
             return
         vips = ", ".join(map(str, outcome.vips))
-        log.info("the Service asks for addresses", extra={**extra, "vip": vips, "policy": outcome.policy.value})
+        log.log(
+            self._level,
+            "the Service asks for addresses",
+            extra={**extra, "vip": vips, "policy": outcome.policy.value},
+        )
         for problem in outcome.problems:
             log.warning("the Service asks in vain", extra={**extra, "reason": problem})
             if self._speaks():
@@ -140,7 +152,7 @@ class Services:
         reason = f"{where} (externalTrafficPolicy {outcome.policy.value})"
         if self._waiting.get(view.key) != reason:
             self._waiting[view.key] = reason
-            log.info("not announcing the Service", extra={"service": str(view.key), "reason": reason})
+            log.log(self._level, "not announcing the Service", extra={"service": str(view.key), "reason": reason})
             if self._speaks():
                 self._events.normal(view.key, view.uid, "NoEndpoints", f"not announced: {reason}")
 

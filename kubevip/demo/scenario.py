@@ -63,13 +63,17 @@ class Report:
 
 @attrs.define(eq=False)
 class Story:
-    """Tells the story on a running cluster. *say* is given a sentence at each turn."""
+    """Tells the story on a running cluster. *say* is given a sentence at each turn.
+
+    *began* is when the last event was made to happen.
+    """
 
     cluster: Cluster
     address: str
     say: Callable[[str], None]
     probes: ProbeRecord = attrs.field(init=False)
     holders: HolderRecord = attrs.field(init=False)
+    began: float = attrs.field(default=0.0, init=False)
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -178,15 +182,11 @@ class Story:
         """Let something happen to the holder, wait for another one, and bring back the agent that is gone."""
         source = only(self.holders.holders)
         self.say(text.format(source))
-        start = _now()
+        self.began = start = _now()
         await happen(source)
         await self.wait(lambda: only(self.holders.holders) not in ("", source) and self._answered_by_another(source))
         await anyio.sleep(AFTERMATH + PATIENCE)
-        result = outcome(name, self.probes, self.holders, start=start, end=_now(), source=source)
-        self.say(
-            f"{result.target or 'nobody'} holds it: {result.gap_ms:g} ms without an answer, "
-            f"{result.lost} of {result.sent} probes lost, {result.two_holders_ms:g} ms with two holders"
-        )
+        result = self.sum_up(name, start, source)
         if restore is not None:
             await restore(source)
         agent = self.cluster.agents[source]
@@ -195,6 +195,15 @@ class Story:
         await agent.wait()
         self.cluster.start_agent(source)
         await anyio.sleep(1.5)
+        return result
+
+    def sum_up(self, name: str, start: float, source: str) -> Outcome:
+        """Sum up an event that began at *start* and is over, and say so."""
+        result = outcome(name, self.probes, self.holders, start=start, end=_now(), source=source)
+        self.say(
+            f"{result.target or 'nobody'} holds it: {result.gap_ms:g} ms without an answer, "
+            f"{result.lost} of {result.sent} probes lost, {result.two_holders_ms:g} ms with two holders"
+        )
         return result
 
     def _answered_by_another(self, source: str) -> bool:

@@ -44,6 +44,7 @@ class Monitor:
     _enter: Enter = contextlib.nullcontext
     _socket: socket.socket | None = attrs.field(default=None, init=False)
     _links: dict[int, netlink.LinkMessage] = attrs.field(factory=dict, init=False)
+    _described: dict[str, Link] = attrs.field(factory=dict, init=False)
     _own: dict[tuple[IPAddress, int], netlink.AddressMessage] = attrs.field(factory=dict, init=False)
     _on_removed: list[Callable[[IPAddress, str], None]] = attrs.field(factory=list, init=False)
     _on_overflow: list[Callable[[AbstractSet[tuple[IPAddress, str]]], None]] = attrs.field(factory=list, init=False)
@@ -69,9 +70,13 @@ class Monitor:
 
     def get(self, name: str) -> Link:
         """Describe an interface; see ``kubevip.ports.Links``."""
+        known_link = self._described.get(name)
+        if known_link is not None:
+            return known_link
         for message in self._links.values():
             if message.name == name:
-                return self._describe(message)
+                self._described[name] = link = self._describe(message)
+                return link
         known = ", ".join(sorted(message.name for message in self._links.values()))
         raise LinkNotFound(f"there is no interface {name!r}; there are: {known}", errno.ENODEV)
 
@@ -167,6 +172,7 @@ class Monitor:
                 self._take_address(message)
 
     def _take_link(self, message: netlink.LinkMessage) -> None:
+        self._described.clear()
         before = self._links.get(message.index)
         if message.removed:
             self._links.pop(message.index, None)
@@ -177,6 +183,8 @@ class Monitor:
             self._tell_link(message.name)
 
     def _take_address(self, message: netlink.AddressMessage) -> None:
+        if message.scope == netlink.RT_SCOPE_LINK:
+            self._described.clear()
         if message.removed:
             self._own.pop((message.address, message.index), None)
         elif message.proto != netlink.OUR_PROTO and not message.flags & netlink.IFA_F_DEPRECATED:
@@ -197,6 +205,7 @@ class Monitor:
             answers = requests.all(netlink.RTM_GETADDR)
         self._links = {link.index: link for link in links}
         self._own.clear()
+        self._described.clear()
         addresses = [found for kind, body in answers if (found := netlink.parse_address(kind, body))]
         for found in addresses:
             self._take_address(found)

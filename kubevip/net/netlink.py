@@ -46,6 +46,10 @@ _IFADDRMSG = struct.Struct("=BBBBI")
 _IFINFOMSG = struct.Struct("=BxHiII")
 _ATTRIBUTE = struct.Struct("=HH")
 _CACHEINFO = struct.Struct("=IIII")
+_PUT = {
+    family: struct.Struct(f"=IHHII BBBBI HH{size}s HH{size}s HHIIII HHI HHB3x")
+    for family, size in ((Family.IPV4, 4), (Family.IPV6, 16))
+}
 _FAMILY = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
 # Messages in one datagram: their acknowledgements have to fit into the socket's buffer.
 BATCH = 64
@@ -94,16 +98,19 @@ def put_address(
 
     No duplicate address detection: the Lease decides who has it, and a VIP has to answer at once.
     """
+    family = Family.of(address)
+    layout = _PUT[family]
     packed = address.packed
-    body = (
-        _IFADDRMSG.pack(_FAMILY[Family.of(address)], prefix_length, 0, scope, index)
-        + _attribute(IFA_LOCAL, packed)
-        + _attribute(IFA_ADDRESS, packed)
-        + _attribute(IFA_CACHEINFO, _CACHEINFO.pack(0, lifetime, 0, 0))
-        + _attribute(IFA_FLAGS, struct.pack("=I", IFA_F_NODAD | IFA_F_NOPREFIXROUTE))
-        + _attribute(IFA_PROTO, struct.pack("=B", OUR_PROTO))
+    # One pack for all of it: a takeover writes thousands of these.
+    return layout.pack(
+        *(layout.size, RTM_NEWADDR, NLM_F_REQUEST | NLM_F_CREATE | NLM_F_REPLACE, sequence, 0),
+        *(_FAMILY[family], prefix_length, 0, scope, index),
+        *(4 + len(packed), IFA_LOCAL, packed),
+        *(4 + len(packed), IFA_ADDRESS, packed),
+        *(4 + _CACHEINFO.size, IFA_CACHEINFO, 0, lifetime, 0, 0),
+        *(8, IFA_FLAGS, IFA_F_NODAD | IFA_F_NOPREFIXROUTE),
+        *(5, IFA_PROTO, OUR_PROTO),
     )
-    return _message(RTM_NEWADDR, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, sequence, body)
 
 
 def remove_address(index: int, address: IPAddress, prefix_length: int, *, sequence: int) -> bytes:
@@ -111,7 +118,7 @@ def remove_address(index: int, address: IPAddress, prefix_length: int, *, sequen
     body = _IFADDRMSG.pack(_FAMILY[Family.of(address)], prefix_length, 0, 0, index) + _attribute(
         IFA_LOCAL, address.packed
     )
-    return _message(RTM_DELADDR, NLM_F_REQUEST | NLM_F_ACK, sequence, body)
+    return _message(RTM_DELADDR, NLM_F_REQUEST, sequence, body)
 
 
 def dump(kind: int, *, sequence: int = 1) -> bytes:
@@ -211,19 +218,24 @@ class Requests:
         self._socket.close()
 
     def carry_out(self, batch: Sequence[bytes]) -> dict[int, tuple[int, str]]:
-        """Send messages that ask for acknowledgement; return errno and text of those refused, by sequence number."""
-        self._socket.send(b"".join(batch))
-        refused = {}
-        answered = 0
-        while answered < len(batch):
-            for kind, flags, sequence, body in messages(self._socket.recv(1 << 20)):
-                if kind != NLMSG_ERROR:
+        """Send messages; return errno and text of those refused, by sequence number.
+
+        Only the last one is acknowledged: what is refused is told anyhow, and in order.
+        """
+        *others, last = batch
+        kind, flags, sequence = struct.unpack_from("=HHI", last, 4)
+        acknowledged = last[:4] + struct.pack("=HH", kind, flags | NLM_F_ACK) + last[8:]
+        self._socket.send(b"".join([*others, acknowledged]))
+        refused: dict[int, tuple[int, str]] = {}
+        while True:
+            for answer, answer_flags, about, body in messages(self._socket.recv(1 << 20)):
+                if answer != NLMSG_ERROR:
                     continue
-                answered += 1
                 (code,) = struct.unpack_from("=i", body)
                 if code:
-                    refused[sequence] = (-code, _extended_text(body) if flags & NLM_F_ACK_TLVS else "")
-        return refused
+                    refused[about] = (-code, _extended_text(body) if answer_flags & NLM_F_ACK_TLVS else "")
+                if about == sequence:
+                    return refused
 
     def all(self, kind: int) -> list[tuple[int, bytes]]:
         """Return kind and body of every message of a dump, asked for again when a change interrupted it."""

@@ -41,7 +41,7 @@ class Announcer:
     cadence: Cadence
     may_announce: Callable[[Vip], bool] = lambda _vip: True
 
-    _due: list[tuple[float, int, Vip, int]] = attrs.field(factory=list, init=False)
+    _due: list[tuple[float, int, bool, tuple[Vip, ...]]] = attrs.field(factory=list, init=False)
     _round: dict[Vip, int] = attrs.field(factory=dict, init=False)
     _rounds: "itertools.count[int]" = attrs.field(factory=itertools.count, init=False)
     _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
@@ -51,16 +51,20 @@ class Announcer:
     async def announce(self, vips: Iterable[Vip]) -> dict[Vip, Exception]:
         """Announce VIPs now, and from now on at the cadence; return those that failed, with the error."""
         failed: dict[Vip, Exception] = {}
+        this_round = next(self._rounds)
         now = asyncio.get_running_loop().time()
+        announced = []
         for number, vip in enumerate(vips, start=1):
             error = await self._call(vip)
             if error is None:
-                self._schedule(vip, now)
+                self._round[vip] = this_round
+                announced.append(vip)
             else:
                 failed[vip] = error
             if number % CHUNK == 0:
                 await anyio.lowlevel.checkpoint()
-        self._wake.set()
+        if announced:
+            self._schedule(this_round, tuple(announced), now)
         return failed
 
     async def withdraw(self, vips: Iterable[Vip]) -> None:
@@ -87,32 +91,34 @@ class Announcer:
         """Return a snapshot."""
         return AnnouncerStatistics(len(self._round), self._announcements, self._failures)
 
-    def _schedule(self, vip: Vip, now: float) -> None:
-        self._round[vip] = this_round = next(self._rounds)
+    def _schedule(self, this_round: int, vips: tuple[Vip, ...], now: float) -> None:
         for after in self.cadence.burst:
-            heapq.heappush(self._due, (now + after, this_round, vip, 0))
+            heapq.heappush(self._due, (now + after, this_round, False, vips))
         if self.cadence.period is not None:
             last = max(self.cadence.burst, default=0.0)
-            heapq.heappush(self._due, (now + last + self.cadence.period, this_round, vip, 1))
+            heapq.heappush(self._due, (now + last + self.cadence.period, this_round, True, vips))
+        self._wake.set()
 
     async def _repeat_all_due(self) -> None:
         now = asyncio.get_running_loop().time()
-        number = 0
         while self._due and self._due[0][0] <= now:
-            await self._repeat(*heapq.heappop(self._due)[1:])
-            number += 1
+            _due, this_round, periodic, vips = heapq.heappop(self._due)
+            current = tuple(vip for vip in vips if self._round.get(vip) == this_round)
+            await self._repeat(this_round, current)
+            if periodic and current and self.cadence.period is not None:
+                due = asyncio.get_running_loop().time() + self.cadence.period
+                heapq.heappush(self._due, (due, this_round, True, current))
+
+    async def _repeat(self, this_round: int, vips: Iterable[Vip]) -> None:
+        for number, vip in enumerate(vips, start=1):
+            # Asked for each one: meanwhile it may have been withdrawn.
+            if self._round.get(vip) == this_round and self.may_announce(vip):
+                error = await self._call(vip)
+                if error is not None:
+                    extra = {"vip": str(vip), "backend": self.name, "reason": str(error)}
+                    log.warning("announcing failed", extra=extra)
             if number % CHUNK == 0:
                 await anyio.lowlevel.checkpoint()
-
-    async def _repeat(self, this_round: int, vip: Vip, periodic: int) -> None:
-        if self._round.get(vip) != this_round or not self.may_announce(vip):
-            return
-        error = await self._call(vip)
-        if error is not None:
-            log.warning("announcing failed", extra={"vip": str(vip), "backend": self.name, "reason": str(error)})
-        if periodic and self.cadence.period is not None:
-            due = asyncio.get_running_loop().time() + self.cadence.period
-            heapq.heappush(self._due, (due, this_round, vip, 1))
 
     async def _call(self, vip: Vip) -> Exception | None:
         self._announcements += 1

@@ -13,10 +13,11 @@ import asyncio
 import itertools
 import logging
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import anyio
 import attrs
+from anyio.streams.memory import MemoryObjectSendStream
 
 from kubevip import reconcile
 from kubevip.election import Cause, Standing, Timing
@@ -233,14 +234,14 @@ class Keeper:
                 end()
 
     async def _reconcile(self) -> None:
-        await self._tidy_up()
         dirty, self._dirty = self._dirty, set()
         desired = {vip: term for vip in dirty if (term := self._term(vip)) is not None and self._clearance.has(vip)}
         self._clearance.seek((vip for vip in dirty if self._term(vip) is not None), Manner.YIELD)
         plan = reconcile.plan(dirty, desired=desired, held=self._held, keep=self._handover.lingering(), now=self._now())
         await self._release(plan.release)
-        for start in range(0, len(plan.hold), CHUNK):
-            await self._hold(plan.hold[start : start + CHUNK])
+        if plan.hold:
+            await self._hold(plan.hold)
+        await self._tidy_up()
 
     async def _release(self, vips: Collection[Vip]) -> None:
         if not vips:
@@ -260,21 +261,36 @@ class Keeper:
         if not self._held:
             self._empty.set()
 
-    async def _hold(self, steps: Collection[Hold]) -> None:
-        failed = self._refuse([step.vip for step in steps])
-        put = [(step.vip, step.lifetime) for step in steps if step.lifetime is not None and step.vip not in failed]
-        if put:
-            asked = self._now()
-            failed |= await self._addresses.put(put, not_after=min(step.until for step in steps))
-            for vip, lifetime in put:
-                if vip not in failed:
-                    known = self._held.get(vip)
-                    self._held[vip] = Held(vip, asked + lifetime, known is not None and known.announced)
-        await self._announce([step.vip for step in steps if step.announce and step.vip not in failed], failed)
-        for step in steps:
-            if step.vip not in failed:
-                self._retry.forget(step.vip)
-        self._fail(failed, "holding")
+    async def _hold(self, steps: Sequence[Hold]) -> None:
+        """Put addresses and announce them, chunk by chunk: while the kernel has one, the one before is announced."""
+        there, here = anyio.create_memory_object_stream[tuple[Sequence[Hold], dict[Vip, Exception]]](1)
+        async with anyio.create_task_group() as tasks, here:
+            tasks.start_soon(self._put, [steps[at : at + CHUNK] for at in range(0, len(steps), CHUNK)], there)
+            async for chunk, failed in here:
+                await self._announce([step.vip for step in chunk if step.announce and step.vip not in failed], failed)
+                for step in chunk:
+                    if step.vip not in failed:
+                        self._retry.forget(step.vip)
+                self._fail(failed, "holding")
+
+    async def _put(
+        self,
+        chunks: Iterable[Sequence[Hold]],
+        done: MemoryObjectSendStream[tuple[Sequence[Hold], dict[Vip, Exception]]],
+    ) -> None:
+        async with done:
+            for chunk in chunks:
+                failed = self._refuse([step.vip for step in chunk])
+                put = [(step.vip, step.lifetime) for step in chunk if step.lifetime is not None]
+                put = [(vip, lifetime) for vip, lifetime in put if vip not in failed]
+                asked = self._now()
+                if put:
+                    failed |= await self._addresses.put(put, not_after=min(step.until for step in chunk))
+                for vip, lifetime in put:
+                    if vip not in failed:
+                        known = self._held.get(vip)
+                        self._held[vip] = Held(vip, asked + lifetime, known is not None and known.announced)
+                await done.send((chunk, failed))
 
     def _refuse(self, vips: Iterable[Vip]) -> dict[Vip, Exception]:
         """Return those of *vips* that are the node's own addresses: removing one would cut the node off."""
@@ -292,7 +308,7 @@ class Keeper:
             failed |= await announcer.announce(vip for vip in still if vip.family is family)
         announced = [vip for vip in still if vip not in failed and vip in self._held]
         for vip in announced:
-            self._held[vip] = attrs.evolve(self._held[vip], announced=True)
+            self._held[vip] = Held(vip, self._held[vip].ends, announced=True)
             self.changed(vip)
         self._log(logging.INFO, "holding", announced)
 

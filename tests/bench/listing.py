@@ -1,0 +1,13 @@
+"""Ten thousand Services listed and watched, in a process that has loaded what the agent loads."""
+
+import anyio
+
+from kubevip.kube.lean import load_lean
+
+if __name__ == "__main__":
+    # Before anything else: as in the agent's process, and in no other.
+    load_lean()
+    from figures import hand_over
+    from listing_parts import measure
+
+    hand_over(anyio.run(measure))

@@ -1,0 +1,52 @@
+"""Measures what the project promises, and prints it beside what was asked.
+
+``python tests/bench/run.py [NAME ...]`` runs all parts or those named. It needs root or unprivileged user
+namespaces, some minutes, and an idle machine; absolute times are a machine's own.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from figures import Figure, table
+
+PARTS = {
+    "start": "start to Lease, memory and processor time of an idle agent",
+    "failover": "planned stop, kill -9, SIGSTOP, power-off",
+    "frames": "leadership to first frame, for one address and for a thousand",
+    "thousand": "a planned stop of the holder of a thousand Services",
+    "listing": "ten thousand Services listed and watched",
+    "emulator": "Lease updates and fan-out of the built-in API server",
+}
+
+
+def main() -> int:
+    """Run the parts; return 1 if one of them could not be run."""
+    names = sys.argv[1:] or list(PARTS)
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        print(f"there is no part {unknown[0]!r}; there are: {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    figures: list[Figure] = []
+    failed = False
+    for name in names:
+        print(f"{name}: {PARTS[name]} ...", file=sys.stderr, flush=True)
+        began = time.monotonic()
+        # In a process of its own: it enters namespaces, and its memory is measured.
+        done = subprocess.run(
+            [sys.executable, Path(__file__).with_name(f"{name}.py")], stdout=subprocess.PIPE, check=False
+        )
+        failed = failed or done.returncode != 0
+        if done.returncode == 0:
+            figures += [Figure(*row) for row in json.loads(done.stdout.splitlines()[-1])]
+        print(
+            f"{name}: {'failed' if done.returncode else 'done'} after {time.monotonic() - began:.0f} s", file=sys.stderr
+        )
+    print(table(figures))
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
