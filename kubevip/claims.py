@@ -24,6 +24,9 @@ class Changes:
     unwant: frozenset[Vip] = frozenset()
 
 
+_NONE = Changes()
+
+
 @attrs.define(eq=False)
 class Claims:
     """The users of each address.
@@ -40,6 +43,8 @@ class Claims:
     def claim(self, user: User, vips: Collection[Vip]) -> Changes:
         """Let *user* have *vips* and no others from now on."""
         before, now = self._claimed.get(user, frozenset()), frozenset(vips)
+        if before == now:
+            return _NONE
         touched = {vip.address for vip in before ^ now}
         held_before = {address: self.held(address) for address in touched}
         for vip in before - now:

@@ -20,7 +20,7 @@ class Family(enum.IntEnum):
     @classmethod
     def of(cls, address: IPAddress) -> "Family":
         """Return the family of *address*."""
-        return cls(address.version)
+        return cls.IPV4 if address.version == 4 else cls.IPV6
 
     @property
     def bits(self) -> int:

@@ -5,6 +5,7 @@ exits 0; a second one doesn't wait for successors.
 """
 
 import argparse
+import gc
 import logging
 import os
 import signal
@@ -59,6 +60,7 @@ def _run(loaded: Loaded) -> int:
     from kubevip.agent import Agent
 
     agent = Agent(loaded.settings, os.environ)
+    rarely_look_for_garbage()
 
     async def main() -> None:
         async with anyio.create_task_group() as tasks:
@@ -77,6 +79,16 @@ def _run(loaded: Loaded) -> int:
         return _fail(_leaves(known))
     log.info("stopped")
     return 0
+
+
+def rarely_look_for_garbage() -> None:
+    """Keep the collector from stopping the loop: for 50 to 100 ms at a time while thousands of Services are read.
+
+    What is loaded by now stays for good, and what comes makes few cycles.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 async def _obey_signals(

@@ -58,7 +58,7 @@ class Services:
     _views: dict[ServiceKey, ServiceView] = attrs.field(factory=dict, init=False)
     _endpoints: dict[ServiceKey, Endpoints] = attrs.field(factory=dict, init=False)
     _outcome: dict[ServiceKey, Wanted | Ignored] = attrs.field(factory=dict, init=False)
-    _waiting: dict[ServiceKey, str] = attrs.field(factory=dict, init=False)
+    _waiting: dict[ServiceKey, TrafficPolicy] = attrs.field(factory=dict, init=False)
     _level: int = attrs.field(default=logging.DEBUG, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -95,8 +95,8 @@ class Services:
             self.deleted(key)
         if self._level != logging.INFO:
             self._level = logging.INFO
-            now = self.statistics()
-            log.info("know the Services", extra={"load_balancers": now.seen, "to_be_served": now.wanted})
+            wanted = sum(1 for outcome in self._outcome.values() if isinstance(outcome, Wanted))
+            log.info("know the Services", extra={"load_balancers": len(self._views), "to_be_served": wanted})
 
     def endpoints(self, key: ServiceKey, endpoints: Endpoints) -> None:
         """The Service has these endpoints."""
@@ -128,7 +128,14 @@ class Services:
             self._wait_for_endpoints(view, outcome)
             self._ownership.claim(key, ())
 
+    @property
+    def _quiet(self) -> bool:
+        """True while a line is not worth its making: thousands of Services are told at the start."""
+        return not log.isEnabledFor(self._level)
+
     def _tell(self, view: ServiceView, outcome: Wanted | Ignored) -> None:
+        if self._quiet and isinstance(outcome, Wanted) and not outcome.problems:
+            return
         extra = {"service": str(view.key)}
         if isinstance(outcome, Ignored):
             log.log(self._level, "not serving the Service", extra={**extra, "reason": str(outcome)})
@@ -147,14 +154,17 @@ class Services:
                 self._events.warning(view.key, view.uid, "NotSupported", problem)
 
     def _wait_for_endpoints(self, view: ServiceView, outcome: Wanted) -> None:
+        if self._waiting.get(view.key) is outcome.policy:
+            return
+        self._waiting[view.key] = outcome.policy
+        if self._quiet and not self._speaks():
+            return
         local = outcome.policy is TrafficPolicy.LOCAL
         where = f"node {self.node} has no ready endpoint" if local else "there is no ready endpoint"
         reason = f"{where} (externalTrafficPolicy {outcome.policy.value})"
-        if self._waiting.get(view.key) != reason:
-            self._waiting[view.key] = reason
-            log.log(self._level, "not announcing the Service", extra={"service": str(view.key), "reason": reason})
-            if self._speaks():
-                self._events.normal(view.key, view.uid, "NoEndpoints", f"not announced: {reason}")
+        log.log(self._level, "not announcing the Service", extra={"service": str(view.key), "reason": reason})
+        if self._speaks():
+            self._events.normal(view.key, view.uid, "NoEndpoints", f"not announced: {reason}")
 
     def _forget(self, key: ServiceKey) -> None:
         for known in (self._views, self._outcome, self._waiting):

@@ -26,6 +26,7 @@ def main() -> None:
     address, port = sys.argv[1], int(sys.argv[2])
     family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
     while True:
         with contextlib.suppress(OSError):
             sock.connect((address, port))

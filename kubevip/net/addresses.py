@@ -25,6 +25,9 @@ from kubevip.net.monitor import Monitor
 from kubevip.net.netns import Enter
 from kubevip.ports import Presence
 
+# How long an IPv6 address may take to be usable, and how often is looked, in seconds.
+USABLE_WITHIN, LOOK_AGAIN_AFTER = 0.5, 0.0002
+
 Result = TypeVar("Result")
 Item = TypeVar("Item")
 
@@ -68,6 +71,8 @@ class KernelAddresses:
             except LinkNotFound as error:
                 failed[vip] = error
         failed |= await self._carry_out(requests, "putting {0} on {0.interface}", not_after)
+        new = [vip for vip, _lifetime in vips if vip not in failed and (vip.address, vip.interface) not in self._put]
+        await self._wait_until_taken(vip.address for vip in new if vip.family is Family.IPV6)
         for vip, _lifetime in vips:
             if vip not in failed:
                 self._put[vip.address, vip.interface] = vip
@@ -164,6 +169,23 @@ class KernelAddresses:
         if requests:
             await self._in_thread(in_batches)
         return failed
+
+    async def _wait_until_taken(self, addresses: Iterable[IPAddress]) -> None:
+        """Wait until the kernel takes packets to new IPv6 addresses.
+
+        It answers a request for one before it has done so, which under load is milliseconds later: whoever
+        believed our announcement by then would have sent in vain.
+        """
+        waiting = list(addresses)
+
+        def look(sock: netlink.Requests) -> None:
+            bound = time.monotonic() + USABLE_WITHIN
+            for address in waiting:
+                while not sock.is_local(address) and time.monotonic() < bound:
+                    time.sleep(LOOK_AGAIN_AFTER)
+
+        if waiting:
+            await self._in_thread(look)
 
     async def _in_thread(self, job: Callable[[netlink.Requests], Result]) -> Result:
         assert self._requests is not None

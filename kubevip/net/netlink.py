@@ -26,6 +26,7 @@ NLM_F_ACK_TLVS = 0x200
 NLM_F_DUMP_INTR = 0x10
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
+RTM_NEWROUTE, RTM_GETROUTE = 24, 26
 RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR = 0x1, 0x10, 0x100
 SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK = 270, 10, 11
 SO_RCVBUFFORCE = 33
@@ -35,6 +36,7 @@ IFA_F_NODAD, IFA_F_DEPRECATED, IFA_F_NOPREFIXROUTE = 0x02, 0x20, 0x200
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_OPERSTATE = 1, 3, 16
 IFF_UP, IFF_LOOPBACK, IFF_RUNNING = 0x1, 0x8, 0x40
 IF_OPER_UNKNOWN, IF_OPER_UP = 0, 6
+RTA_DST, RTN_LOCAL = 1, 2
 RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_HOST = 0, 253, 254
 FOREVER = 0xFFFFFFFF
 
@@ -44,6 +46,7 @@ OUR_PROTO = 75
 _HEADER = struct.Struct("=IHHII")
 _IFADDRMSG = struct.Struct("=BBBBI")
 _IFINFOMSG = struct.Struct("=BxHiII")
+_RTMSG = struct.Struct("=BBBBBBBBI")
 _ATTRIBUTE = struct.Struct("=HH")
 _CACHEINFO = struct.Struct("=IIII")
 _PUT = {
@@ -119,6 +122,13 @@ def remove_address(index: int, address: IPAddress, prefix_length: int, *, sequen
         IFA_LOCAL, address.packed
     )
     return _message(RTM_DELADDR, NLM_F_REQUEST, sequence, body)
+
+
+def find_route(address: IPAddress, *, sequence: int = 1) -> bytes:
+    """Ask by which route packets to *address* go."""
+    family = Family.of(address)
+    body = _RTMSG.pack(_FAMILY[family], family.bits, 0, 0, 0, 0, 0, 0, 0) + _attribute(RTA_DST, address.packed)
+    return _message(RTM_GETROUTE, NLM_F_REQUEST, sequence, body)
 
 
 def dump(kind: int, *, sequence: int = 1) -> bytes:
@@ -236,6 +246,12 @@ class Requests:
                     refused[about] = (-code, _extended_text(body) if answer_flags & NLM_F_ACK_TLVS else "")
                 if about == sequence:
                     return refused
+
+    def is_local(self, address: IPAddress) -> bool:
+        """Tell whether this node takes packets to *address* for its own."""
+        self._socket.send(find_route(address))
+        ((kind, _flags, _sequence, body),) = messages(self._socket.recv(1 << 16))
+        return kind == RTM_NEWROUTE and body[7] == RTN_LOCAL
 
     def all(self, kind: int) -> list[tuple[int, bytes]]:
         """Return kind and body of every message of a dump, asked for again when a change interrupted it."""

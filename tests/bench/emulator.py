@@ -1,1 +1,32 @@
-"""The built-in API server's figures, by the benchmark that is beside its tests."""
+"""The built-in API server: Lease updates, fan-out. The same measurement as tests/emulator/bench_emulator.py prints."""
+
+import asyncio
+import importlib.util
+import statistics
+import sys
+from pathlib import Path
+
+from figures import Figure, hand_over
+
+
+async def measure() -> list[Figure]:
+    """Run the parts of the other benchmark that have a figure to reach."""
+    path = Path(__file__).parents[1] / "emulator" / "bench_emulator.py"
+    spec = importlib.util.spec_from_file_location("bench_emulator", path)
+    assert spec is not None
+    assert spec.loader is not None
+    bench = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = bench
+    spec.loader.exec_module(bench)
+    async with bench.server_process() as (url, _pid):
+        rate = await bench.update_leases(url)
+        delays = await bench.fan_out(url)
+    late, usual = 1000 * bench.percentile(delays, 0.99), 1000 * statistics.median(delays)
+    return [
+        Figure("built-in API server: Lease updates a second", ">= 2,000", f"{rate:,.0f} /s"),
+        Figure("built-in API server: fan-out to 20 watchers, p99", "<= 10 ms", f"{late:.1f} ms (median {usual:.1f})"),
+    ]
+
+
+if __name__ == "__main__":
+    hand_over(asyncio.run(measure()))

@@ -1,17 +1,16 @@
 """What it costs a client that probes every millisecond when the holder stops, dies, freezes or loses its power."""
 
-import asyncio
 import contextlib
 import signal
-import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from ipaddress import ip_address
 
 import anyio
 from cluster import begin, on_cluster, progress
 from figures import Figure, hand_over, spread
+from wire import ARP, IPV6, listening, mac_of
 
-from kubevip.demo.cluster import CLIENT, OPERATOR, Cluster
+from kubevip.demo.cluster import OPERATOR, Cluster
 from kubevip.demo.record import Outcome, only
 from kubevip.demo.scenario import Story
 
@@ -104,48 +103,21 @@ def _lost(outcomes: Sequence[Outcome]) -> str:
 def _frame_after(story: Story, frames: list[float]) -> Iterator[None]:
     """Append how many milliseconds after SIGTERM the client heard a new holder announce the address."""
     packed = ip_address(story.address).packed
-    own = _mac(story, only(story.holders.holders))
+    own = mac_of(story.cluster.segment, only(story.holders.holders))
+    ethertype = IPV6 if len(packed) == 16 else ARP
     before = story.began
     heard: list[float] = []
 
     def received(frame: bytes) -> None:
+        # IPv6: only neighbour advertisements; probes and their answers carry the address too.
+        if ethertype == IPV6 and frame[54] != 136:
+            return
         if story.began != before and not heard and packed in frame and frame[6:12] != own:
             heard.append(anyio.current_time())
 
-    with _listening(story, received):
+    with listening(story.cluster.segment, ethertype, received):
         yield
     frames.append(1000 * (heard[0] - story.began))
-
-
-def _mac(story: Story, node: str) -> bytes:
-    with story.cluster.segment.machines[node].entered(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sock:
-        sock.bind(("eth0", 0))
-        return sock.getsockname()[4]
-
-
-@contextlib.contextmanager
-def _listening(story: Story, received: Callable[[bytes], None]) -> Iterator[None]:
-    ethertype = 0x86DD if ":" in story.address else 0x0806
-    with story.cluster.segment.machines[CLIENT].entered():
-        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
-    with story.cluster.segment.machines[CLIENT].entered():
-        sock.bind(("eth0", ethertype))
-    loop = asyncio.get_running_loop()
-
-    def readable() -> None:
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                frame = sock.recv(2048)
-                # IPv6: only neighbour advertisements; probes and their answers carry the address too.
-                if ethertype == 0x0806 or frame[54] == 136:
-                    received(frame)
-
-    loop.add_reader(sock, readable)
-    try:
-        yield
-    finally:
-        loop.remove_reader(sock)
-        sock.close()
 
 
 MEASURES: dict[str, Callable[[Story, str], Awaitable[list[Figure]]]] = {

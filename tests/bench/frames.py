@@ -36,7 +36,9 @@ async def measure(segment: Segment) -> list[Figure]:
         vips = [Vip(IPv4Address(0x0A080001 + number), "eth0") for number in range(count)]
         times = [await _take_over(segment, vips) for _ in range(RUNS + 1)][1:]
         progress(f"{count} addresses: {spread(times, 'ms', 2)}")
-        figures.append(Figure(f"leadership to first frame, {count:,} VIPs (the last one's)", asked, spread(times, "ms", 2)))
+        figures.append(
+            Figure(f"leadership to first frame, {count:,} VIPs (the last one's)", asked, spread(times, "ms", 2))
+        )
     return figures
 
 

@@ -1,5 +1,6 @@
 """What ``listing.py`` runs."""
 
+import gc
 import json
 import os
 import subprocess
@@ -42,22 +43,25 @@ async def measure() -> list[Figure]:
         async with _emulator(path), await connect([Kubeconfig(paths=(path,), reason="the benchmark's")]) as client:
             await _fill(client)
             progress(f"{COUNT} Services made")
-            times, stalls = [], []
+            times, stalls, memory = [], [], []
             for _ in range(RUNS):
                 took, stall = await _list_and_watch(client)
                 times.append(1000 * took)
                 stalls.append(1000 * stall)
-            memory = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+                memory.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20)
+                # An agent lists once: what the last run left must not count for the next.
+                gc.collect()
     return [
         Figure(f"{COUNT:,} Services listed and watched", "<= 300 ms", spread(times, "ms")),
         Figure("the same: longest time the loop was blocked", "<= 50 ms", spread(stalls, "ms", 1)),
-        Figure("the same: RSS", "<= 120 MiB", f"{memory:.1f} MiB"),
+        Figure("the same: RSS", "<= 120 MiB", spread(memory, "MiB", 1)),
     ]
 
 
 async def _list_and_watch(client: Client) -> tuple[float, float]:
     timing = Timing()
-    keeper = Keeper(MemoryAddresses(), MemoryLinks(), {}, timing, linger=1.0)
+    links = MemoryLinks()
+    keeper = Keeper(MemoryAddresses(links), links, {}, timing, linger=1.0)
     ownership = Ownership(Claims({}, LeaseKey("kube-system", "plndr-svcs-lock")), keeper)
     services = Services(
         "node1", ownership, ClassFilter(), lambda _address, _name: ("eth0", 32), Events(client, "node1"), lambda: False
@@ -122,6 +126,7 @@ def _service(number: int, address: str) -> dict[str, object]:
         },
         "spec": {
             "type": "LoadBalancer",
+            "allocateLoadBalancerNodePorts": False,
             "selector": {"app": f"service-{number}"},
             "ports": [{"name": name, "port": port} for name, port in (("http", 80), ("https", 443), ("m", 9090))],
         },
