@@ -16,6 +16,7 @@ from kubevip.controllers.ownership import Ownership
 from kubevip.controllers.placing import AUTO, Placing
 from kubevip.controllers.publishing import Publishing
 from kubevip.controllers.services import Services
+from kubevip.dump import dump
 from kubevip.election import Timing
 from kubevip.errors import ConfigError
 from kubevip.kube.client import Client
@@ -208,6 +209,11 @@ class Agent:
             log.warning("stopping without a word from the API server; the Leases end by themselves")
 
     # Telling
+
+    def dump(self, given: Mapping[str, object]) -> str:
+        """Return the state as text for people; *given* is what was written for each setting."""
+        links = self._parts.links if self._parts else None
+        return dump(given, self.statistics(), [links.get(name) for name in links.names()] if links else [])
 
     def statistics(self) -> AgentStatistics:
         """Return a snapshot."""

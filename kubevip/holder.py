@@ -20,13 +20,18 @@ from kubevip.runtime.keeper import Keeper
 
 @attrs.define(eq=False)
 class _Holding:
-    """Follows one election for one VIP: enters when it is announced, and cancels *scope* when that may be over."""
+    """Follows one election for one VIP: tells when it is announced, and cancels *scope* when that may be over.
+
+    *error* is what the caller's block raised: it is raised again outside of all task groups, which would wrap it.
+    """
 
     _keeper: Keeper
     _vip: Vip
     scope: anyio.CancelScope = attrs.field(factory=anyio.CancelScope, init=False)
-    announced: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     lost: str = attrs.field(default="", init=False)
+    error: Exception | None = attrs.field(default=None, init=False)
+    _entered: bool = attrs.field(default=False, init=False)
+    _announced: anyio.Event = attrs.field(factory=anyio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._keeper.changed = self._changed
@@ -37,21 +42,23 @@ class _Holding:
 
     def standing(self, lease: LeaseKey, standing: Standing, term: Term | None) -> None:
         """Cancel first: what the caller does with the address has to end before the address goes."""
-        if term is None and self.announced.is_set():
+        if term is None and self._entered:
             self.lost = self.lost or standing.value
             self.scope.cancel()
         self._keeper.standing(lease, standing, term)
 
-    def _changed(self, vip: Vip) -> None:
-        if self._keeper.term_of(vip) is not None:
-            self.announced.set()
+    def _changed(self, _vip: Vip) -> None:
+        self._announced.set()
 
-    def term(self) -> Term:
-        """Return the term by which the VIP is held."""
-        term = self._keeper.term_of(self._vip)
-        if term is None:
-            raise LeadershipLost(self.lost or "the term has ended before it could be used")
-        return term
+    async def wait_announced(self) -> Term:
+        """Wait until the VIP is announced here; return the term by which it is."""
+        while True:
+            term = self._keeper.term_of(self._vip)
+            if term is not None:
+                self._entered = True
+                return term
+            self._announced = anyio.Event()
+            await self._announced.wait()
 
 
 @asynccontextmanager
@@ -92,40 +99,35 @@ async def hold(
         leases = store if store is not None else await _kubernetes(stack)
         parts = await stack.enter_async_context(holding(name, timing=times, linger=linger, backends=backends))
         parts.links.get(interface)
-        async with _campaign(parts.keeper, vip, key, name, times, leases) as term:
+        held = _Holding(parts.keeper, vip)
+        async with _campaign(parts.keeper, held, vip, Elector(key, name, times, leases, held)) as term:
             yield term
-
-
-@asynccontextmanager
-async def _campaign(
-    keeper: Keeper, vip: Vip, lease: LeaseKey, identity: str, timing: Timing, store: LeaseStore
-) -> AsyncIterator[Term]:
-    held = _Holding(keeper, vip)
-    elector = Elector(lease, identity, timing, store, held)
-    error: Exception | None = None
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(elector.run)
-        try:
-            keeper.want(vip, lease)
-            await held.announced.wait()
-            with held.scope:
-                try:
-                    yield held.term()
-                except Exception as raised:
-                    # Raised again outside of the task group, which would wrap it.
-                    error = raised
-        finally:
-            await _leave(keeper, elector, lease, keeper.linger)
-            tasks.cancel_scope.cancel()
-    if error is not None:
-        raise error
+    if held.error is not None:
+        raise held.error
     if held.scope.cancelled_caught:
         raise LeadershipLost(f"{vip} is not ours any more: {held.lost}")
 
 
-async def _leave(keeper: Keeper, elector: Elector, lease: LeaseKey, bound: float) -> None:
-    with anyio.move_on_after(bound + 1, shield=True):
-        keeper.expect_successor(lease)
+@asynccontextmanager
+async def _campaign(keeper: Keeper, held: _Holding, vip: Vip, elector: Elector) -> AsyncIterator[Term]:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(elector.run)
+        try:
+            keeper.want(vip, elector.lease)
+            term = await held.wait_announced()
+            with held.scope:
+                try:
+                    yield term
+                except Exception as error:
+                    held.error = error
+        finally:
+            await _leave(keeper, elector)
+            tasks.cancel_scope.cancel()
+
+
+async def _leave(keeper: Keeper, elector: Elector) -> None:
+    with anyio.move_on_after(keeper.linger + 1, shield=True):
+        keeper.expect_successor(elector.lease)
         elector.resign()
         await elector.wait_ended()
         await keeper.wait_released()

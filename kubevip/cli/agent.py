@@ -1,7 +1,7 @@
 """Keep the addresses of the control plane and of LoadBalancer Services, as one node of several.
 
 Every flag can be given as an environment variable too, which wins. SIGTERM hands over what this node holds and
-exits 0; a second one doesn't wait for successors.
+exits 0; a second one doesn't wait for successors. SIGUSR1 prints what the agent was told and what it does.
 """
 
 import argparse
@@ -10,14 +10,17 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from typing import Literal, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, cast
 
 import anyio
 import anyio.abc
 
 from kubevip.config import Loaded, add_flags, load
 from kubevip.errors import ConfigError, KubeVipError
+
+if TYPE_CHECKING:
+    from kubevip.agent import Agent
 
 log = logging.getLogger("kubevip.cli.agent")
 
@@ -64,7 +67,7 @@ def _run(loaded: Loaded) -> int:
 
     async def main() -> None:
         async with anyio.create_task_group() as tasks:
-            await tasks.start(_obey_signals, agent.stop, tasks.cancel_scope)
+            await tasks.start(_obey_signals, agent, loaded, tasks.cancel_scope)
             await agent.run()
             tasks.cancel_scope.cancel()
 
@@ -92,16 +95,19 @@ def rarely_look_for_garbage() -> None:
 
 
 async def _obey_signals(
-    stop: Callable[[], None], scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]
+    agent: "Agent", loaded: Loaded, scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]
 ) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGUSR1) as signals:
         task_status.started()
         told = False
-        async for _number in signals:
+        async for number in signals:
+            if number == signal.SIGUSR1:
+                print(agent.dump(loaded.given), flush=True)
+                continue
             if told:
                 scope.cancel()
             told = True
-            stop()
+            agent.stop()
 
 
 def _fail(errors: Sequence[BaseException]) -> int:
