@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Self
@@ -87,4 +88,6 @@ def _stay(kind: str) -> Iterator[None]:
     finally:
         result = _libc.setns(fd, _FLAGS[kind])
         os.close(fd)
-        _checked(result, f"returning to the own {kind} namespace")
+        if sys.exception() is None:
+            # Who may not make a namespace may not return to one either: then the first error says why.
+            _checked(result, f"returning to the own {kind} namespace")
