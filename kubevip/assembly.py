@@ -18,6 +18,7 @@ from kubevip.registry import Registry
 from kubevip.runtime.announcer import Announcer
 from kubevip.runtime.host import LocalHost
 from kubevip.runtime.keeper import Keeper
+from kubevip.runtime.supervise import shielded
 
 log = logging.getLogger(__name__)
 
@@ -71,12 +72,13 @@ async def holding(
             await stack.enter_async_context(backend)
             announcers[family] = Announcer(name, backend, _cadence(backend.cadence, period))
         keeper = Keeper(addresses, links, announcers, timing, linger)
+        keeping = anyio.CancelScope(shield=True)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(keeper.run)
+            tasks.start_soon(shielded, keeping, keeper.run)
             try:
                 yield Parts(keeper=keeper, links=links, addresses=addresses, announcers=announcers)
             finally:
-                tasks.cancel_scope.cancel()
+                keeping.cancel()
                 with anyio.move_on_after(LAST_SECONDS, shield=True):
                     await keeper.drop_all()
                     await addresses.stop_pacing()

@@ -302,6 +302,8 @@ class Candidate:
     def read(self, record: Record | None, now: float) -> None:
         """Report the answer to a ``Read``, which has to be a consistent one; ``None`` is an absent Lease."""
         self._known = True
+        # Whatever was seen before, this is how it is: versions go back where a backup was restored.
+        self._version = ""
         self._learn(record, record.version if record else "", now)
         self._unsure = False
 
@@ -316,8 +318,9 @@ class Candidate:
             self._granted = None
             if not self._writing:
                 # Whatever became of a write that was never answered, it has been overtaken.
-                self._races_lost = 0
                 self._unsure = False
+        if self.standing(now) is Standing.FOLLOWING:
+            self._races_lost = 0
 
     def _continues(self, record: Record | None) -> bool:
         if record is None or self._record is None:
@@ -332,9 +335,15 @@ class Candidate:
         return renewed and (self._twin or self._granted is not None)
 
     def wrote(self, record: Record, asked: float, now: float) -> None:
-        """Report that the write asked for at *asked* succeeded and left *record*."""
+        """Report that the write asked for at *asked* succeeded and left *record*.
+
+        Where the watch has shown what came after it, that counts, and nothing is granted.
+        """
+        self._writing = self._unsure = False
+        if older(record.version, self._version):
+            return
         self._known = True
-        self._writing = self._unsure = self._twin = False
+        self._twin = False
         self._record = record
         self._version = record.version
         self._observed_at = now
@@ -345,9 +354,11 @@ class Candidate:
     def lost_race(self, now: float) -> None:
         """Report that somebody else wrote first: the Lease has to be read again.
 
-        The first time at once; if it goes on so, in the usual rhythm.
+        The first time at once; if it goes on so, in the usual rhythm. It may have been we who wrote: a request
+        whose connection breaks is sent again, and the second one finds the Lease as the first one left it.
         """
         self._writing = False
+        self._unsure = True
         self._known = False
         self._races_lost += 1
         if self._races_lost > 1 and not self.leading(now):

@@ -20,8 +20,11 @@ class ConfigError(KubeVipError):
         super().__init__("; ".join(self.problems))
 
 
-class UnknownBackend(KubeVipError, LookupError):
+class UnknownBackend(KubeVipError, KeyError):
     """No installed distribution registers a backend of that name."""
+
+    # A KeyError would put its message in quotes.
+    __str__ = Exception.__str__
 
 
 class BrokenBackend(KubeVipError):
@@ -42,6 +45,10 @@ class NetworkError(KubeVipError):
 
 class LinkNotFound(NetworkError):
     """No interface of that name. It may appear later: the caller can wait for it."""
+
+
+class TooLate(NetworkError):
+    """It was not done, because the moment up to which it was right has passed. Look at it anew."""
 
 
 class ApiError(KubeVipError):

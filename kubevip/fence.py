@@ -6,27 +6,33 @@ kernel counts in whole seconds and is late, never early, by three rules (``net/i
 
 * a check that was scheduled for the end of a lifetime runs up to 0.25 s later, on a full second;
 * its timer is late by up to an eighth of its length (the timer wheel's granularity);
-* two checks are at least a second apart, but each removes what has less than 0.25 s left.
+* two checks are at least a second apart, and each spares what has more than 0.02 s left. Whatever else ends
+  or is added on the node brings a check about, so one may come right before a VIP's end at any time.
 
-So an address is gone at most 0.75 s late, and ``lifetime()`` leaves room for that. It would be gone a whole
-second before its Lease ends, and that second would be an outage. **Pacing** halves it: two addresses on the
-loopback interface, whose lifetimes end half a second before those of the VIPs. The check that removes one
-of them removes no VIP, and holds the next check back for a second. Where a kernel does otherwise, the VIP
-goes sooner, never later.
+So an address may be gone 1.1 s late (1.06 s were measured on Linux 6.18), and ``lifetime()`` leaves room for
+that. Mostly it would be gone a whole second before its Lease ends, and that second would be an outage.
+**Pacing** halves it: two addresses on the loopback interface, whose lifetimes end half a second before those
+of the VIPs. The check that removes one of them removes no VIP, and holds the next check back for a second.
 """
 
 import math
 
-# Two checks are a second apart, and the earlier one spares what has 0.25 s left; with some slack for work queues.
-LATEST_CHECK = 0.8
+# Two checks are a second apart, the earlier one spares what has 0.02 s left, and the later one's timer is late by an
+# eighth of that second at most; with some slack for work queues.
+LATEST_CHECK = 1.12
 # A full second that is waited for, and the same slack.
 ROUNDING = 0.28
 # The timer wheel rounds up by at most one part in eight.
 WHEEL = 1.127
 
-# How long before a renewal the pacing addresses are set: their check has to run 0.25 s before the VIPs end, and
-# may be late by the granularity of a timer of 4 s, 0.256 s at 250 ticks a second.
+# How long before a renewal the pacing addresses are set: their check has to run before the VIPs end, waits for a
+# full second if that is within 0.25 s, and is late by the granularity of its timer, 0.256 s for 4 s at 250 ticks.
 PACE_LEAD = 0.54
+
+
+def latest_start(lifetime: int, expires: float) -> float:
+    """Return the last moment for a *lifetime* to begin that has to end by *expires*, however late the kernel is."""
+    return expires - max(lifetime + LATEST_CHECK, WHEEL * lifetime + ROUNDING)
 
 
 def lifetime(rest: float) -> int:

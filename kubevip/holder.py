@@ -11,18 +11,19 @@ import attrs
 from kubevip.assembly import LAYER_2, holding
 from kubevip.config import Settings, kubeconfig_candidates
 from kubevip.election import Cause, Standing, Timing
-from kubevip.errors import LeadershipLost
+from kubevip.errors import ConfigError, LeadershipLost, LinkNotFound
 from kubevip.model import Family, LeaseKey, Term, Vip
 from kubevip.ports import LeaseStore
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.keeper import Keeper
+from kubevip.runtime.supervise import shielded
 
 
 @attrs.define(eq=False)
 class _Holding:
     """Follows one election for one VIP: tells when it is announced, and cancels *scope* when that may be over.
 
-    *error* is what the caller's block raised: it is raised again outside of all task groups, which would wrap it.
+    *error* is what goes wrong inside: it is raised again outside of all task groups, which would wrap it.
     """
 
     _keeper: Keeper
@@ -92,16 +93,24 @@ async def hold(
     :raises LeadershipLost: when leadership may be lost.
     """
     vip = Vip.parse(address, interface=interface)
+    if vip.family not in backends:
+        raise ConfigError([f"no backend is given for {vip}; add one for IPv{vip.family.value} to backends"])
     key = lease if isinstance(lease, LeaseKey) else LeaseKey.parse(lease)
     name = identity or platform.node().lower()
     times = timing if timing is not None else Timing()
     async with AsyncExitStack() as stack:
         leases = store if store is not None else await _kubernetes(stack)
-        parts = await stack.enter_async_context(holding(name, timing=times, linger=linger, backends=backends))
-        parts.links.get(interface)
+        parts = await stack.enter_async_context(
+            holding(name, timing=times, linger=linger, backends=backends, settings=os.environ)
+        )
         held = _Holding(parts.keeper, vip)
-        async with _campaign(parts.keeper, held, vip, Elector(key, name, times, leases, held)) as term:
-            yield term
+        try:
+            parts.links.get(interface)
+        except LinkNotFound as error:
+            held.error = error
+        else:
+            async with _campaign(parts.keeper, held, vip, Elector(key, name, times, leases, held)) as term:
+                yield term
     if held.error is not None:
         raise held.error
     if held.scope.cancelled_caught:
@@ -110,8 +119,9 @@ async def hold(
 
 @asynccontextmanager
 async def _campaign(keeper: Keeper, held: _Holding, vip: Vip, elector: Elector) -> AsyncIterator[Term]:
+    campaigning = anyio.CancelScope(shield=True)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(elector.run)
+        tasks.start_soon(shielded, campaigning, elector.run)
         try:
             keeper.want(vip, elector.lease)
             term = await held.wait_announced()
@@ -121,8 +131,9 @@ async def _campaign(keeper: Keeper, held: _Holding, vip: Vip, elector: Elector) 
                 except Exception as error:
                     held.error = error
         finally:
+            # The caller may have been cancelled: the Lease is released nevertheless.
             await _leave(keeper, elector)
-            tasks.cancel_scope.cancel()
+            campaigning.cancel()
 
 
 async def _leave(keeper: Keeper, elector: Elector) -> None:

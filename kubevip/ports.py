@@ -65,7 +65,8 @@ class Addresses(Protocol):
     async def put(self, vips: Sequence[tuple[Vip, int]], *, not_after: float) -> Mapping[Vip, NetworkError]:
         """Put each VIP on its link for a number of seconds, or extend it; return what failed, and why.
 
-        What has not been put at *not_after* (monotonic seconds) fails: the process may have been stopped.
+        What has not been put at *not_after* (monotonic seconds) fails with ``TooLate``: the process may have been
+        stopped, or the kernel busy.
         """
 
     async def remove(self, vips: Sequence[Vip]) -> Mapping[Vip, NetworkError]:

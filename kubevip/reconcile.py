@@ -4,15 +4,17 @@ A plan depends on what is wanted and what is observed, never on what happened be
 heals with the next one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 import attrs
 
 from kubevip import fence
-from kubevip.model import Term, Vip
+from kubevip.model import Family, Term, Vip
 
 # A lifetime is renewed when that gains this much, in seconds; the kernel's clock ticks in whole seconds.
 WORTHWHILE = 0.5
+# The same where it is dear: about every second renewal.
+WORTHWHILE_IF_DEAR = 1.5
 
 
 @attrs.frozen
@@ -29,7 +31,10 @@ class Held:
 
 @attrs.frozen
 class Hold:
-    """Put *vip* on its link for *lifetime* seconds (``None``: it is there for long enough), then announce it."""
+    """Put *vip* on its link for *lifetime* seconds (``None``: it is there for long enough), then announce it.
+
+    After *until* the term is over, or the lifetime would not end within its Lease any more.
+    """
 
     vip: Vip
     lifetime: int | None
@@ -51,12 +56,15 @@ def plan(
     desired: Mapping[Vip, Term],
     held: Mapping[Vip, Held],
     keep: Iterable[Vip] = (),
+    dear: Container[Family] = (),
+    lag: float = 0.0,
     now: float,
 ) -> Plan:
     """Return the steps for *addresses* at *now*.
 
     *desired* says which VIPs this node is to hold, and by which term. Those in *keep* stay as they are: a
-    planned handover keeps answering until its successor does. A term that has ended holds nothing.
+    planned handover keeps answering until its successor does. A term that has ended holds nothing. The
+    lifetimes of families in *dear* are renewed half as often. *lag* is how many seconds the kernel will take.
     """
     kept = frozenset(keep)
     release: list[Vip] = []
@@ -64,7 +72,8 @@ def plan(
     for vip in addresses:
         term = desired.get(vip)
         if term is not None and now < term.until:
-            step = _hold(vip, term, held.get(vip), now)
+            worthwhile = WORTHWHILE_IF_DEAR if vip.family in dear else WORTHWHILE
+            step = _hold(vip, term, held.get(vip), worthwhile, now, lag)
             if step is not None:
                 hold.append(step)
         elif vip in held and vip not in kept:
@@ -72,11 +81,19 @@ def plan(
     return Plan(tuple(release), tuple(hold))
 
 
-def _hold(vip: Vip, term: Term, held: Held | None, now: float) -> Hold | None:
-    lifetime = fence.lifetime(term.expires - now)
+def _hold(vip: Vip, term: Term, held: Held | None, worthwhile: float, now: float, lag: float) -> Hold | None:
+    lifetime = fence.lifetime(term.expires - now - lag)
     present = held is not None and held.ends is not None
     announce = not (present and held is not None and held.announced)
-    if held is not None and held.ends is not None and now + lifetime < held.ends + WORTHWHILE:
+    if held is not None and held.ends is not None and not _runs_out(held.ends, lifetime, worthwhile, now):
         return Hold(vip, None, announce, term.until) if announce else None
-    # A Lease that ends within the second isn't worth an address.
-    return Hold(vip, lifetime, announce, term.until) if lifetime > 0 else None
+    if lifetime <= 0:
+        # A Lease that ends so soon isn't worth an address.
+        return None
+    return Hold(vip, lifetime, announce, min(term.until, fence.latest_start(lifetime, term.expires)))
+
+
+def _runs_out(ends: float, lifetime: int, worthwhile: float, now: float) -> bool:
+    """Tell whether an address that ends at *ends* is to get *lifetime* seconds anew."""
+    gain = now + lifetime - ends
+    return gain >= worthwhile or (gain > 0 and ends - now < lifetime / 2)

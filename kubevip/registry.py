@@ -29,6 +29,9 @@ class Registry(Mapping[str, type[Backend]]):
     def __len__(self) -> int:
         return len({point.name for point in self._points})
 
+    def __contains__(self, name: object) -> bool:
+        return any(point.name == name for point in self._points)
+
     def __getitem__(self, name: str) -> type[Backend]:
         """Import the backend called *name*.
 
@@ -47,7 +50,7 @@ class Registry(Mapping[str, type[Backend]]):
     def _load(self, point: EntryPoint) -> type[Backend]:
         try:
             loaded = point.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise BrokenBackend(f"backend {point.name!r} ({self.describe(point)}) doesn't import: {error}") from error
         if not (isinstance(loaded, type) and issubclass(loaded, Backend)):
             raise BrokenBackend(

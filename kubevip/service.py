@@ -161,7 +161,7 @@ class ServiceView:
         return [
             f"annotation {name} has no effect yet: {instead}"
             for name, instead in NOT_YET.items()
-            if self.annotations.get(name, "").strip().lower() not in ("", "false")
+            if name in self.annotations and self.annotations[name].strip().lower() not in ("", "false")
         ]
 
     def published(self, addresses: Sequence[IPAddress], announced: Callable[[IPAddress], bool]) -> tuple[Ingress, ...]:
@@ -169,7 +169,8 @@ class ServiceView:
 
         An address that is announced by another node stays as that node has published it.
         """
-        known = {entry.ip: entry for entry in self.ingress}
+        # kube-vip writes an address as its Service spells it.
+        known = {str(_parse(entry.ip)): entry for entry in self.ingress}
         entries = [
             Ingress(ip=str(address), ports=self.ports) if announced(address) else known.get(str(address))
             for address in addresses

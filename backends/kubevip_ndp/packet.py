@@ -56,7 +56,8 @@ class Advertisement:
             0,
         ):
             return None
-        return cls(IPv6Address(target), _link_layer_address(frame[offset + _ICMPV6.size :]) or source_mac)
+        options = _options(frame[offset + _ICMPV6.size :])
+        return None if options is None else cls(IPv6Address(target), options.get(TARGET_LINK_LAYER_ADDRESS, source_mac))
 
 
 def advertisement(target: IPv4Address | IPv6Address, mac: bytes, source: IPv4Address | IPv6Address) -> bytes:
@@ -87,15 +88,16 @@ def _option(kind: int, mac: bytes) -> bytes:
     return struct.pack("!BB6s", kind, 1, mac)
 
 
-def _link_layer_address(options: bytes) -> bytes | None:
-    while len(options) >= 8:
-        kind, eights = options[0], options[1]
+def _options(octets: bytes) -> dict[int, bytes] | None:
+    """Return six octets of each option by its kind; ``None`` where one has no length, which makes all invalid."""
+    found: dict[int, bytes] = {}
+    while len(octets) >= 8:
+        kind, eights = octets[0], octets[1]
         if eights == 0:
             return None
-        if kind == TARGET_LINK_LAYER_ADDRESS:
-            return options[2:8]
-        options = options[8 * eights :]
-    return None
+        found.setdefault(kind, octets[2:8])
+        octets = octets[8 * eights :]
+    return found
 
 
 def _checksum(data: bytes) -> int:

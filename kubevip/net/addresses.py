@@ -18,7 +18,7 @@ import anyio
 import anyio.to_thread
 import attrs
 
-from kubevip.errors import LinkNotFound, NetworkError
+from kubevip.errors import LinkNotFound, NetworkError, TooLate
 from kubevip.model import Family, IPAddress, Vip
 from kubevip.net import netlink
 from kubevip.net.monitor import Monitor
@@ -159,7 +159,7 @@ class KernelAddresses:
             for batch in _batched(requests.items(), netlink.BATCH):
                 # Looked at in the thread, right before the kernel acts: the process may have been stopped.
                 if not_after is not None and time.monotonic() >= not_after:
-                    failed.update((vip, NetworkError(f"{doing.format(vip)}: too late")) for _, (vip, _) in batch)
+                    failed.update((vip, TooLate(f"{doing.format(vip)}: too late")) for _, (vip, _) in batch)
                     continue
                 refused = sock.carry_out([message for _, (_, message) in batch])
                 for sequence, (code, text) in refused.items():

@@ -4,19 +4,34 @@ import asyncio
 import heapq
 import itertools
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import anyio
 import anyio.lowlevel
 import attrs
 
 from kubevip.backend import Backend, Cadence
+from kubevip.errors import KubeVipError
 from kubevip.model import Vip
 
 log = logging.getLogger(__name__)
 
 # Frames sent in one go; then everything else that the loop has to do gets its turn.
 CHUNK = 64
+
+
+async def attempt(verb: Callable[[Vip], Awaitable[None]], vip: Vip) -> Exception | None:
+    """Call a backend; return what it raised. Whatever that is, it must not stop the other VIPs."""
+    try:
+        await verb(vip)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        return KubeVipError("something that the backend waited for was cancelled")
+    except Exception as error:
+        return error
+    return None
 
 
 @attrs.frozen
@@ -71,9 +86,8 @@ class Announcer:
         """Stop announcing VIPs. An error is only logged: the address goes next, and with it the announcement."""
         for vip in vips:
             self._round.pop(vip, None)
-            try:
-                await self.backend.withdraw(vip)
-            except Exception as error:
+            error = await attempt(self.backend.withdraw, vip)
+            if error is not None:
                 log.warning("withdrawing failed", extra={"vip": str(vip), "backend": self.name, "reason": str(error)})
 
     def pause(self, vips: Iterable[Vip]) -> None:
@@ -122,13 +136,9 @@ class Announcer:
 
     async def _call(self, vip: Vip) -> Exception | None:
         self._announcements += 1
-        try:
-            await self.backend.announce(vip)
-        except Exception as error:
-            # Whatever a plugin raises, it must not stop the other VIPs.
-            self._failures += 1
-            return error
-        return None
+        error = await attempt(self.backend.announce, vip)
+        self._failures += error is not None
+        return error
 
     async def _wait(self) -> None:
         until = self._due[0][0] if self._due else float("inf")

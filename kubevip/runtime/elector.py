@@ -8,7 +8,7 @@ import anyio
 import attrs
 
 from kubevip.election import Candidate, Cause, Read, Standing, Timing, Wait, Write
-from kubevip.errors import ApiError, Conflict
+from kubevip.errors import Conflict
 from kubevip.model import LeaseKey, Term
 from kubevip.ports import LeaseStore, Observation
 
@@ -132,10 +132,12 @@ class Elector:
         try:
             with anyio.fail_after(self.timing.attempt_timeout):
                 record = await self._store.read(self.lease)
-        except (ApiError, TimeoutError) as error:
+        except Exception as error:
+            # Whatever a store raises, nothing is known of the Lease; the campaign goes on.
             self._failed(asked, error, "reading the Lease")
         else:
             self._candidate.read(record, self._now())
+            self._answered()
 
     async def _write(self, write: Write) -> None:
         asked = self._now()
@@ -146,10 +148,12 @@ class Elector:
                 record = await self._store.write(self.lease, write.claim, write.base)
         except Conflict:
             self._candidate.lost_race(self._now())
-        except (ApiError, TimeoutError) as error:
+            self._answered()
+        except Exception as error:
             self._failed(asked, error, "writing the Lease")
         else:
             self._candidate.wrote(record, asked, self._now())
+            self._answered()
             self._succeeded(write.cause)
 
     def _observe(self, observation: Observation) -> None:
@@ -165,16 +169,19 @@ class Elector:
 
     def _failed(self, asked: float, error: Exception, doing: str) -> None:
         self._failures += 1
-        text = str(error) or f"no answer within {self.timing.attempt_timeout:g} s"
+        silent = isinstance(error, TimeoutError)
+        text = f"no answer within {self.timing.attempt_timeout:g} s" if silent else str(error) or repr(error)
         if text != self._last_error:
             log.warning("%s failed", doing, extra={"lease": str(self.lease), "reason": text})
         self._last_error = text
         self._candidate.no_answer(asked, self._now())
 
-    def _succeeded(self, cause: Cause) -> None:
+    def _answered(self) -> None:
         if self._last_error:
             log.info("the API server answers again", extra={"lease": str(self.lease)})
         self._last_error = ""
+
+    def _succeeded(self, cause: Cause) -> None:
         if cause is Cause.RENEWAL:
             self._renewals += 1
         elif cause is Cause.RELEASE:

@@ -56,6 +56,10 @@ class Handover:
             watch.listeners.enter_context(watching(new, self._announcers, self._link_of, self._seen))
             self._watches.append(watch)
 
+    def expects(self, vips: Iterable[Vip]) -> bool:
+        """Tell whether somebody looks out for successors of *vips*."""
+        return any(vip in watch.remaining for vip in vips for watch in self._watches)
+
     def begin(self, vips: Collection[Vip], until: float) -> None:
         """Keep *vips* until they are superseded, at most until *until* (seconds on the loop's clock)."""
         self.watch(vips)

@@ -21,7 +21,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from kubevip import reconcile
 from kubevip.election import Cause, Standing, Timing
-from kubevip.errors import NetworkError
+from kubevip.errors import NetworkError, TooLate
 from kubevip.model import Family, IPAddress, LeaseKey, Term, Vip
 from kubevip.ports import Addresses, Links
 from kubevip.reconcile import Held, Hold
@@ -37,6 +37,10 @@ log = logging.getLogger(__name__)
 # VIPs put on links in one go: small enough that the first one is announced while the last one is still to come.
 CHUNK = 128
 LOG_EACH = 8
+# A kernel that takes longer than this, in seconds, will do so again.
+NOTICEABLE = 0.02
+# For each IPv6 address that is written, Linux looks at all that there are: a thousand take 0.3 s.
+MANY = 300
 
 
 @attrs.frozen
@@ -87,6 +91,7 @@ class Keeper:
     _retry: Retry[Vip] = attrs.field(init=False)
     _tidy: set[LeaseKey] = attrs.field(factory=set, init=False)
     _untidy: set[LeaseKey] = attrs.field(factory=set, init=False)
+    _lag: float = attrs.field(default=0.0, init=False)
     _healed: int = attrs.field(default=0, init=False)
     _conflicts: int = attrs.field(default=0, init=False)
     _busy_since: float | None = attrs.field(default=None, init=False)
@@ -154,13 +159,15 @@ class Keeper:
     def _stand_back(self, lease: LeaseKey, standing: Standing) -> None:
         led = self._terms.pop(lease, None)
         vips = [vip for vip in self._wanted_by(lease) if vip in self._held]
-        if led is not None and standing is Standing.VACANT:
+        # The watch may show a successor before our own release is answered.
+        released = standing is Standing.VACANT or (standing is Standing.FOLLOWING and self._handover.expects(vips))
+        if led is not None and released:
             self._announce_no_more(vips)
             self._handover.begin(vips, self._now() + self.linger)
         elif standing is Standing.EXPIRED:
             self._handover.forget(vips)
         self._clearance.forget(self._wanted_by(lease))
-        self._look_at(vips)
+        self._look_at(self._wanted_by(lease))
 
     def expect_successor(self, lease: LeaseKey) -> None:
         """Look out for a successor from now on: *lease* is about to be released."""
@@ -235,9 +242,24 @@ class Keeper:
 
     async def _reconcile(self) -> None:
         dirty, self._dirty = self._dirty, set()
-        desired = {vip: term for vip in dirty if (term := self._term(vip)) is not None and self._clearance.has(vip)}
-        self._clearance.seek((vip for vip in dirty if self._term(vip) is not None), Manner.YIELD)
-        plan = reconcile.plan(dirty, desired=desired, held=self._held, keep=self._handover.lingering(), now=self._now())
+        led = {vip: term for vip in dirty if (term := self._term(vip)) is not None}
+        # What is on our link needs no asking: to remove it for that would be an outage.
+        self._clearance.grant(vip for vip in led if vip in self._held and self._held[vip].ends is not None)
+        self._clearance.seek(led, Manner.YIELD)
+        desired = {vip: term for vip, term in led.items() if self._clearance.has(vip)}
+        plan = reconcile.plan(
+            dirty,
+            desired=desired,
+            held=self._held,
+            keep=self._handover.lingering(),
+            dear={Family.IPV6} if len(self._held) > MANY else (),
+            lag=self._lag,
+            now=self._now(),
+        )
+        for vip in dirty:
+            if vip not in self._held and self._term(vip) is None:
+                # There is nothing left that could fail.
+                self._retry.forget(vip)
         await self._release(plan.release)
         if plan.hold:
             await self._hold(plan.hold)
@@ -275,22 +297,40 @@ class Keeper:
 
     async def _put(
         self,
-        chunks: Iterable[Sequence[Hold]],
+        chunks: Sequence[Sequence[Hold]],
         done: MemoryObjectSendStream[tuple[Sequence[Hold], dict[Vip, Exception]]],
     ) -> None:
         async with done:
-            for chunk in chunks:
+            for number, chunk in enumerate(chunks):
                 failed = self._refuse([step.vip for step in chunk])
                 put = [(step.vip, step.lifetime) for step in chunk if step.lifetime is not None]
                 put = [(vip, lifetime) for vip, lifetime in put if vip not in failed]
-                asked = self._now()
                 if put:
-                    failed |= await self._addresses.put(put, not_after=min(step.until for step in chunk))
-                for vip, lifetime in put:
-                    if vip not in failed:
-                        known = self._held.get(vip)
-                        self._held[vip] = Held(vip, asked + lifetime, known is not None and known.announced)
-                await done.send((chunk, failed))
+                    failed |= await self._put_by(min(step.until for step in chunk), put)
+                late = {vip for vip, error in failed.items() if isinstance(error, TooLate)}
+                for vip in late:
+                    del failed[vip]
+                await done.send(([step for step in chunk if step.vip not in late], failed))
+                if late:
+                    # What comes after it would be later still.
+                    self._look_at(step.vip for rest in chunks[number:] for step in rest)
+                    return
+
+    async def _put_by(self, not_after: float, vips: Sequence[tuple[Vip, int]]) -> Mapping[Vip, Exception]:
+        """Put addresses whose lifetimes have to begin by *not_after*; those that don't are looked at anew at once."""
+        asked = self._now()
+        failed = await self._addresses.put(vips, not_after=not_after)
+        finished = self._now()
+        self._lag = finished - asked if finished - asked > NOTICEABLE else 0.0
+        for vip, lifetime in vips:
+            if vip not in failed:
+                known = self._held.get(vip)
+                # Where the kernel took so long that the lifetime may be too long, it is to be put again.
+                ends = asked + lifetime if finished < not_after else finished
+                self._held[vip] = Held(vip, ends, known is not None and known.announced)
+        if finished >= not_after:
+            self._look_at(vip for vip, _lifetime in vips)
+        return failed
 
     def _refuse(self, vips: Iterable[Vip]) -> dict[Vip, Exception]:
         """Return those of *vips* that are the node's own addresses: removing one would cut the node off."""

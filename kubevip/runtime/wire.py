@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 import anyio
@@ -11,7 +12,9 @@ import anyio.lowlevel
 from kubevip.backend import Link, Sighting
 from kubevip.errors import KubeVipError
 from kubevip.model import Family, Vip
-from kubevip.runtime.announcer import CHUNK, Announcer
+from kubevip.runtime.announcer import CHUNK, Announcer, attempt
+
+log = logging.getLogger(__name__)
 
 # How long an answer to a probe may take. A kernel on the same segment needs well below a millisecond.
 ANSWER_WITHIN = 0.015
@@ -40,8 +43,14 @@ def watching(
                 if vip is not None and sighting.mac != ours:
                     report(vip, sighting)
 
-            with contextlib.suppress(KubeVipError):
+            try:
                 stack.enter_context(announcers[family].backend.sightings(interface, seen))
+            except KubeVipError:
+                # Announcing fails too, and says why.
+                continue
+            except Exception as error:
+                extra = {"interface": interface, "backend": announcers[family].name, "reason": str(error)}
+                log.warning("can't see who else claims addresses", extra=extra)
         yield
 
 
@@ -72,8 +81,7 @@ async def _probe(vips: Iterable[Vip], announcers: Mapping[Family, Announcer]) ->
     while chunk := list(itertools.islice(iterator, CHUNK)):
         for vip in chunk:
             # A probe that can't be sent finds nobody; announcing will fail too, and says why.
-            with contextlib.suppress(KubeVipError):
-                await announcers[vip.family].backend.probe(vip)
+            await attempt(announcers[vip.family].backend.probe, vip)
         await anyio.lowlevel.checkpoint()
 
 

@@ -1,0 +1,137 @@
+"""A simulated node with a kubevip process on it: the real electors, keeper and backends, and a fake world."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Self
+
+import anyio
+import attrs
+
+from kubevip.election import Timing
+from kubevip.model import Family, LeaseKey, Vip
+from kubevip.ports import LeaseStore
+from kubevip.registry import Registry
+from kubevip.runtime.announcer import Announcer
+from kubevip.runtime.elector import Elector
+from kubevip.runtime.keeper import Keeper
+from kubevip.testing.history import Tenure, tenures
+from kubevip.testing.host import FakeHost
+from kubevip.testing.process import Process
+from kubevip.testing.segment import Segment
+
+LAYER_2: Mapping[Family, str] = {Family.IPV4: "arp", Family.IPV6: "ndp"}
+
+
+@attrs.define(eq=False)
+class Machine:
+    """A node that campaigns and holds VIPs from ``start()`` until ``stop()``, in virtual time.
+
+    What it puts together is what the agent puts together. Open it as a context manager: at the end it is gone
+    without a trace, whatever state it is in. *wants* says which VIPs it holds by which Lease.
+    """
+
+    node: str
+    segment: Segment
+    leases: LeaseStore
+    wants: Mapping[Vip, LeaseKey]
+    timing: Timing = attrs.field(factory=Timing, kw_only=True)
+    linger: float = attrs.field(default=3.0, kw_only=True)
+    backends: Mapping[Family, str] = attrs.field(default=LAYER_2, kw_only=True)
+    registry: Registry = attrs.field(factory=Registry, kw_only=True)
+
+    host: FakeHost = attrs.field(init=False)
+    process: Process = attrs.field(init=False)
+    keeper: Keeper = attrs.field(init=False)
+    announcers: dict[Family, Announcer] = attrs.field(factory=dict, init=False)
+    electors: dict[LeaseKey, Elector] = attrs.field(factory=dict, init=False)
+    _tasks: asyncio.TaskGroup = attrs.field(factory=asyncio.TaskGroup, init=False)
+    _running: "asyncio.Task[None] | None" = attrs.field(default=None, init=False)
+    _stopping: asyncio.Event = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.host = FakeHost(self.node, self.segment)
+        self._make()
+
+    def _make(self) -> None:
+        self.process, self._stopping = Process(self.node), asyncio.Event()
+        self.announcers, self.electors = {}, {}
+        for family, name in self.backends.items():
+            backend = self.registry[name](self.host)
+            self.announcers[family] = Announcer(name, backend, backend.cadence)
+        self.keeper = Keeper(self.host.addresses, self.host.links, self.announcers, self.timing, self.linger)
+        for lease in dict.fromkeys(self.wants.values()):
+            self.electors[lease] = Elector(lease, self.node, self.timing, self.leases, self.keeper)
+
+    async def __aenter__(self) -> Self:
+        """Start its process."""
+        await self._tasks.__aenter__()
+        self.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """End its process as if it had never been, without a word to anybody."""
+        await self._bury()
+        await self._tasks.__aexit__(None, None, None)
+
+    # What happens to it
+
+    def start(self) -> None:
+        """Start its process, which holds *wants* from now on."""
+        for vip, lease in self.wants.items():
+            self.keeper.want(vip, lease)
+        self._running = self.process.start(self._tasks, self._run)
+
+    async def stop(self) -> None:
+        """End its process as an agent ends on SIGTERM: with a handover."""
+        assert self._running is not None
+        self._stopping.set()
+        await self._running
+
+    async def restart(self) -> None:
+        """Start a new process in the place of a killed or stopped one; what is on the links stays there."""
+        await self._bury()
+        self._make()
+        self.start()
+
+    async def _bury(self) -> None:
+        if self._running is not None and not self._running.done():
+            self.process.bury()
+            self._running.cancel()
+            await asyncio.wait([self._running])
+
+    async def _run(self) -> None:
+        async with AsyncExitStack() as stack:
+            for announcer in self.announcers.values():
+                await stack.enter_async_context(announcer.backend)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self.keeper.run)
+                for elector in self.electors.values():
+                    tasks.start_soon(elector.run)
+                await self._stopping.wait()
+                await self._leave()
+                tasks.cancel_scope.cancel()
+            await self.keeper.drop_all()
+
+    async def _leave(self) -> None:
+        with anyio.move_on_after(self.linger + self.timing.attempt_timeout):
+            for lease, elector in self.electors.items():
+                self.keeper.expect_successor(lease)
+                elector.resign()
+            for elector in self.electors.values():
+                await elector.wait_ended()
+            await self.keeper.wait_released()
+
+    # What a test asks
+
+    def leads(self, lease: LeaseKey) -> bool:
+        """Tell whether it leads *lease* now, as far as it knows."""
+        return self.electors[lease].term is not None
+
+    def holds(self, vip: Vip) -> bool:
+        """Tell whether *vip* is on its link now."""
+        return vip in self.host.addresses.present()
+
+    def tenures(self) -> list[Tenure]:
+        """Return for which times it has held which addresses."""
+        return tenures(self.node, self.host.addresses.changes)
