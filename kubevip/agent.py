@@ -31,6 +31,7 @@ from kubevip.metrics import exposition
 from kubevip.model import LeaseKey
 from kubevip.net.monitor import Monitor
 from kubevip.net.routes import default_interface
+from kubevip.registry import Registry
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.supervise import supervised
 from kubevip.server import Server
@@ -68,11 +69,14 @@ class Agent:
         """
         settings = self.settings
         async with AsyncExitStack() as stack:
+            registry = Registry()
             candidates = kubeconfig_candidates(settings, self._environ)
             client = await stack.enter_async_context(await connect(candidates))
             self._parts = parts = await stack.enter_async_context(
                 holding(
                     settings.node.name,
+                    backends=registry.choose(settings.node.backends),
+                    registry=registry,
                     timing=self._timing(),
                     linger=settings.election.linger,
                     period=settings.arp.rate,
@@ -167,6 +171,7 @@ class Agent:
         services_interface = node.services_interface or interface
         for name in sorted({interface, services_interface} - {AUTO}):
             await self._wait_until_up(parts.links, name)
+            parts.wire.prepare(name)
         return Placing(
             interface=interface,
             services_interface=services_interface,

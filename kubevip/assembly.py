@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import anyio
 import attrs
 
-from kubevip.backend import Backend, Cadence
+from kubevip.backend import Cadence
 from kubevip.election import Timing
 from kubevip.errors import BrokenBackend
 from kubevip.model import Family
@@ -35,6 +35,7 @@ class Parts:
     keeper: Keeper
     links: Monitor
     addresses: KernelAddresses
+    wire: Wire
     announcers: Mapping[Family, Announcer]
 
 
@@ -66,17 +67,18 @@ async def holding(
         wire = Wire(links)
         stack.callback(wire.close)
         host = LocalHost(node, settings or {}, links, wire)
-        announcers = {}
-        for family, name in backends.items():
-            backend = _instance(registry, name, family, host)
+        by_name = {}
+        for name in sorted(set(backends.values())):
+            backend = registry[name](host)
             await stack.enter_async_context(backend)
-            announcers[family] = Announcer(name, backend, _cadence(backend.cadence, period))
+            by_name[name] = Announcer(name, backend, _cadence(backend.cadence, period))
+        announcers = {family: _fitting(by_name[name], family) for family, name in backends.items()}
         keeper = Keeper(addresses, links, announcers, timing, linger)
         keeping = anyio.CancelScope(shield=True)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(shielded, keeping, keeper.run)
             try:
-                yield Parts(keeper=keeper, links=links, addresses=addresses, announcers=announcers)
+                yield Parts(keeper=keeper, links=links, addresses=addresses, wire=wire, announcers=announcers)
             finally:
                 keeping.cancel()
                 with anyio.move_on_after(LAST_SECONDS, shield=True):
@@ -84,11 +86,10 @@ async def holding(
                     await addresses.stop_pacing()
 
 
-def _instance(registry: Registry, name: str, family: Family, host: LocalHost) -> Backend:
-    backend = registry[name]
-    if family not in backend.families:
-        raise BrokenBackend(f"backend {name!r} doesn't announce IPv{family.value} addresses")
-    return backend(host)
+def _fitting(announcer: Announcer, family: Family) -> Announcer:
+    if family not in announcer.backend.families:
+        raise BrokenBackend(f"backend {announcer.name!r} doesn't announce IPv{family.value} addresses")
+    return announcer
 
 
 def _cadence(own: Cadence, period: float | None) -> Cadence:

@@ -6,20 +6,27 @@ kernel counts in whole seconds and is late, never early, by three rules (``net/i
 
 * a check that was scheduled for the end of a lifetime runs up to 0.25 s later, on a full second;
 * its timer is late by up to an eighth of its length (the timer wheel's granularity);
-* two checks are at least a second apart, and each spares what has more than 0.02 s left. Whatever else ends
-  or is added on the node brings a check about, so one may come right before a VIP's end at any time.
+* two checks are at least a second apart, and each spares what has more than 0.02 s left.
 
-So an address may be gone 1.1 s late (1.06 s were measured on Linux 6.18), and ``lifetime()`` leaves room for
-that. Mostly it would be gone a whole second before its Lease ends, and that second would be an outage.
+``lifetime()`` leaves room for the first two, and for as much of the third as costs no outage. What is left: when
+something else ends or is added on the node in the VIP's very last second, by whatever program, its check may hold
+the VIP's back until ``OVERDUE`` after the Lease (1.06 s late were measured on Linux 6.18, hence 0.26 s after it).
+A fence without that rest would take a whole second from each lifetime, and each dead agent would be an outage of
+more than a second. So the successor does not rely on it alone: after a Lease that expired it asks on the wire who
+answers, and waits for silence (``kubevip.runtime.clearance``).
+
+Mostly an address would be gone most of a second before its Lease ends, and that would be an outage too.
 **Pacing** halves it: two addresses on the loopback interface, whose lifetimes end half a second before those
 of the VIPs. The check that removes one of them removes no VIP, and holds the next check back for a second.
 """
 
 import math
 
-# Two checks are a second apart, the earlier one spares what has 0.02 s left, and the later one's timer is late by an
-# eighth of that second at most; with some slack for work queues.
-LATEST_CHECK = 1.12
+# How late a check is: a full second that is waited for, the granularity of timers, and the time a renewal takes.
+LATEST_CHECK = 0.8
+# How long after its Lease an address may be there if a check ran within its last second: that holds the next one back
+# for a second, whose timer is late by an eighth of that at most.
+OVERDUE = 1.125 - LATEST_CHECK
 # A full second that is waited for, and the same slack.
 ROUNDING = 0.28
 # The timer wheel rounds up by at most one part in eight.
@@ -31,10 +38,10 @@ PACE_LEAD = 0.54
 
 
 def latest_start(lifetime: int, expires: float) -> float:
-    """Return the last moment for a *lifetime* to begin that has to end by *expires*, however late the kernel is."""
+    """Return the last moment for a *lifetime* to begin that has to end by *expires*."""
     return expires - max(lifetime + LATEST_CHECK, WHEEL * lifetime + ROUNDING)
 
 
 def lifetime(rest: float) -> int:
-    """Return the longest lifetime in whole seconds that ends within *rest* seconds, however late the kernel is."""
+    """Return the longest lifetime in whole seconds that ends within *rest* seconds."""
     return max(0, math.floor(min(rest - LATEST_CHECK, (rest - ROUNDING) / WHEEL)))

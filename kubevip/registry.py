@@ -1,12 +1,13 @@
 """The installed backends, by name. Nothing is imported before it is asked for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 
 import attrs
 
 from kubevip.backend import ENTRY_POINT_GROUP, Backend
 from kubevip.errors import BrokenBackend, UnknownBackend
+from kubevip.model import Family
 
 
 def _installed() -> tuple[EntryPoint, ...]:
@@ -46,6 +47,18 @@ class Registry(Mapping[str, type[Backend]]):
             both = ", ".join(self.describe(point) for point in found)
             raise BrokenBackend(f"backend {name!r} is registered more than once: {both}; uninstall all but one")
         return self._load(found[0])
+
+    def choose(self, names: Iterable[str]) -> dict[Family, str]:
+        """Return for each address family the first backend of *names* that announces it.
+
+        :raises UnknownBackend: if one isn't installed.
+        :raises BrokenBackend: if one can't be used.
+        """
+        chosen: dict[Family, str] = {}
+        for name in names:
+            for family in self[name].families:
+                chosen.setdefault(family, name)
+        return chosen
 
     def _load(self, point: EntryPoint) -> type[Backend]:
         try:

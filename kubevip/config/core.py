@@ -77,6 +77,14 @@ class Node:
         help="prefix lengths of virtual addresses: 32, or 32,128 (IPv4 first), or auto for that of the "
         "interface's own subnet (ARP mode without address)",
     )
+    backends: tuple[str, ...] = setting(
+        env="vip_backends",
+        flags=("--backends",),
+        form=form.BACKENDS,
+        default=("arp", "ndp"),
+        since="kubevip",
+        help="backends that announce, by name: for each address family the first one that can",
+    )
     skip_dad: bool = setting(
         env="vip_skipdad",
         form=form.BOOLEAN,

@@ -13,6 +13,7 @@ _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 _DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+_BACKEND = re.compile(r"[A-Za-z0-9_.-]{1,63}")
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
 INT32 = 2**31 - 1
@@ -85,6 +86,16 @@ def matching(name: str, pattern: str, right: str) -> Form[str]:
         return text
 
     return Form(name, read)
+
+
+def _backends(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in text.split(","))
+    if not all(_BACKEND.fullmatch(name) for name in names):
+        raise ValueError("write names of backends, separated by commas; `kubevip backends` lists them")
+    return names
+
+
+BACKENDS = Form("names", _backends, ",".join)
 
 
 def _optional_port(text: str) -> int | None:

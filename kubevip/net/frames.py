@@ -16,13 +16,16 @@ from kubevip.backend import BpfInstruction
 from kubevip.errors import NetworkError
 from kubevip.net import bpf
 from kubevip.net.monitor import Monitor
-from kubevip.net.netlink import network_error
+from kubevip.net.netlink import force_buffer, network_error
 from kubevip.net.netns import Enter
 
 # The link was taken away, or replaced by another one of its name: a new socket may do.
 _STALE = (errno.ENXIO, errno.ENODEV, errno.EBADF)
 # A burst is taken in turns with everything else that the loop has to do.
 _AT_ONCE = 64
+
+# Takes the announcements of a thousand addresses: those that get lost are taken for a successor that isn't there.
+_BUFFER = 4 << 20
 
 Received = Callable[[bytes], None]
 
@@ -77,6 +80,10 @@ class Wire:
     _enter: Enter = contextlib.nullcontext
     _senders: dict[str, tuple[int, socket.socket]] = attrs.field(factory=dict, init=False)
     _ears: dict[tuple[str, int, tuple[BpfInstruction, ...]], _Ear] = attrs.field(factory=dict, init=False)
+
+    def prepare(self, interface: str) -> None:
+        """Open the socket for sending on *interface* before it's needed in a hurry."""
+        self._sender(interface)
 
     def send(self, interface: str, frame: bytes) -> None:
         """Send one frame at once; see ``kubevip.backend.Host``."""
@@ -146,6 +153,7 @@ def _packet_socket(interface: str, ethertype: int) -> socket.socket:
         raise NetworkError(message, errno.EPERM) from error
     try:
         bpf.attach(sock, (bpf.REJECT,))
+        force_buffer(sock, _BUFFER)
         sock.bind((interface, ethertype))
     except OSError as error:
         sock.close()

@@ -196,12 +196,16 @@ def event_socket() -> socket.socket:
     """Open a socket for events, with a buffer that takes 40,000 of them; bind it to the groups that matter."""
     kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
     sock = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, _EVENT_BUFFER)
-    except PermissionError:
-        # In an unprivileged user namespace only up to net.core.rmem_max.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _EVENT_BUFFER)
+    force_buffer(sock, _EVENT_BUFFER)
     return sock
+
+
+def force_buffer(sock: socket.socket, size: int) -> None:
+    """Let *sock* keep *size* bytes of what it receives; in an unprivileged user namespace up to net.core.rmem_max."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, size)
+    except PermissionError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
 
 
 class Requests:

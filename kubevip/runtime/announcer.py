@@ -4,7 +4,7 @@ import asyncio
 import heapq
 import itertools
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import anyio
 import anyio.lowlevel
@@ -16,6 +16,8 @@ from kubevip.model import Vip
 
 log = logging.getLogger(__name__)
 
+# A backend that takes longer than this for one VIP, in seconds, is taken for stuck: the others must not wait.
+PATIENCE = 10.0
 # Frames sent in one go; then everything else that the loop has to do gets its turn.
 CHUNK = 64
 
@@ -65,30 +67,28 @@ class Announcer:
 
     async def announce(self, vips: Iterable[Vip]) -> dict[Vip, Exception]:
         """Announce VIPs now, and from now on at the cadence; return those that failed, with the error."""
-        failed: dict[Vip, Exception] = {}
         this_round = next(self._rounds)
         now = asyncio.get_running_loop().time()
-        announced = []
-        for number, vip in enumerate(vips, start=1):
-            error = await self._call(vip)
+        announced: list[Vip] = []
+
+        def heard(vip: Vip, error: Exception | None) -> None:
+            self._announcements += 1
+            self._failures += error is not None
             if error is None:
                 self._round[vip] = this_round
                 announced.append(vip)
-            else:
-                failed[vip] = error
-            if number % CHUNK == 0:
-                await anyio.lowlevel.checkpoint()
+
+        failed = await self._each(self.backend.announce, tuple(vips), heard)
         if announced:
             self._schedule(this_round, tuple(announced), now)
         return failed
 
     async def withdraw(self, vips: Iterable[Vip]) -> None:
         """Stop announcing VIPs. An error is only logged: the address goes next, and with it the announcement."""
-        for vip in vips:
+        withdrawn = tuple(vips)
+        for vip in withdrawn:
             self._round.pop(vip, None)
-            error = await attempt(self.backend.withdraw, vip)
-            if error is not None:
-                log.warning("withdrawing failed", extra={"vip": str(vip), "backend": self.name, "reason": str(error)})
+        self._log("withdrawing", await self._each(self.backend.withdraw, withdrawn))
 
     def pause(self, vips: Iterable[Vip]) -> None:
         """Repeat no announcement of VIPs, and withdraw none: a successor is to be believed."""
@@ -123,22 +123,47 @@ class Announcer:
                 due = asyncio.get_running_loop().time() + self.cadence.period
                 heapq.heappush(self._due, (due, this_round, True, current))
 
-    async def _repeat(self, this_round: int, vips: Iterable[Vip]) -> None:
-        for number, vip in enumerate(vips, start=1):
+    async def _repeat(self, this_round: int, vips: tuple[Vip, ...]) -> None:
+        def may(vip: Vip) -> bool:
             # Asked for each one: meanwhile it may have been withdrawn.
-            if self._round.get(vip) == this_round and self.may_announce(vip):
-                error = await self._call(vip)
-                if error is not None:
-                    extra = {"vip": str(vip), "backend": self.name, "reason": str(error)}
-                    log.warning("announcing failed", extra=extra)
-            if number % CHUNK == 0:
-                await anyio.lowlevel.checkpoint()
+            return self._round.get(vip) == this_round and self.may_announce(vip)
 
-    async def _call(self, vip: Vip) -> Exception | None:
-        self._announcements += 1
-        error = await attempt(self.backend.announce, vip)
-        self._failures += error is not None
-        return error
+        def heard(_vip: Vip, error: Exception | None) -> None:
+            self._announcements += 1
+            self._failures += error is not None
+
+        self._log("announcing", await self._each(self.backend.announce, vips, heard, may))
+
+    async def _each(
+        self,
+        verb: Callable[[Vip], Awaitable[None]],
+        vips: tuple[Vip, ...],
+        heard: Callable[[Vip, Exception | None], None] = lambda _vip, _error: None,
+        may: Callable[[Vip], bool] = lambda _vip: True,
+    ) -> dict[Vip, Exception]:
+        """Call *verb* for each VIP that still *may*; return those that failed. One that hangs fails with the rest."""
+        failed: dict[Vip, Exception] = {}
+        left = dict.fromkeys(vips)
+        with anyio.move_on_after(PATIENCE) as scope:
+            for number, vip in enumerate(vips, start=1):
+                if may(vip):
+                    error = await attempt(verb, vip)
+                    heard(vip, error)
+                    if error is not None:
+                        failed[vip] = error
+                del left[vip]
+                if number % CHUNK == 0 or anyio.current_time() > scope.deadline - PATIENCE / 2:
+                    scope.deadline = anyio.current_time() + PATIENCE
+                if number % CHUNK == 0:
+                    await anyio.lowlevel.checkpoint()
+        for vip in left:
+            failed[vip] = error = KubeVipError(f"backend {self.name!r} has not answered within {PATIENCE:g} s")
+            heard(vip, error)
+        return failed
+
+    def _log(self, doing: str, failed: Mapping[Vip, Exception]) -> None:
+        for vip, error in failed.items():
+            log.warning("%s failed", doing, extra={"vip": str(vip), "backend": self.name, "reason": str(error)})
 
     async def _wait(self) -> None:
         until = self._due[0][0] if self._due else float("inf")

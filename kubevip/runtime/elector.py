@@ -164,6 +164,8 @@ class Elector:
                 "another process campaigns under our name: every node needs a vip_nodename of its own",
                 extra={"lease": str(self.lease), "identity": self.identity},
             )
+        # A follower asks for nothing while it sees the leader's renewals.
+        self._answered()
         self._wake.set()
         self._tell()
 

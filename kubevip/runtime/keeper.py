@@ -10,18 +10,14 @@ It is level-triggered: whatever changed only marks VIPs as to be looked at.
 """
 
 import asyncio
-import itertools
 import logging
-import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import anyio
 import attrs
-from anyio.streams.memory import MemoryObjectSendStream
 
 from kubevip import reconcile
 from kubevip.election import Cause, Standing, Timing
-from kubevip.errors import NetworkError, TooLate
 from kubevip.model import Family, IPAddress, LeaseKey, Term, Vip
 from kubevip.ports import Addresses, Links
 from kubevip.reconcile import Held, Hold
@@ -29,16 +25,16 @@ from kubevip.runtime.announcer import Announcer
 from kubevip.runtime.clearance import Clearance, Conflict, Manner
 from kubevip.runtime.handover import Handover
 from kubevip.runtime.leftovers import remove_leftovers
+from kubevip.runtime.mandates import Mandates
 from kubevip.runtime.pacing import Pacer
+from kubevip.runtime.putting import Put, Putting
 from kubevip.runtime.retry import Retry
+from kubevip.runtime.viplog import VipLog
 
 log = logging.getLogger(__name__)
 
 # VIPs put on links in one go: small enough that the first one is announced while the last one is still to come.
 CHUNK = 128
-LOG_EACH = 8
-# A kernel that takes longer than this, in seconds, will do so again.
-NOTICEABLE = 0.02
 # For each IPv6 address that is written, Linux looks at all that there are: a thousand take 0.3 s.
 MANY = 300
 
@@ -79,9 +75,8 @@ class Keeper:
     conflicting: Callable[[Conflict], None] = lambda _conflict: None
     failing: Callable[[Vip, str], None] = lambda _vip, _reason: None
 
-    _lease_of: dict[Vip, LeaseKey] = attrs.field(factory=dict, init=False)
-    _wanted: dict[LeaseKey, set[Vip]] = attrs.field(factory=dict, init=False)
-    _terms: dict[LeaseKey, Term] = attrs.field(factory=dict, init=False)
+    _mandates: Mandates = attrs.field(factory=Mandates, init=False)
+    _log: VipLog = attrs.field(init=False)
     _held: dict[Vip, Held] = attrs.field(factory=dict, init=False)
     _dirty: set[Vip] = attrs.field(factory=set, init=False)
     _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
@@ -89,19 +84,21 @@ class Keeper:
     _handover: Handover = attrs.field(init=False)
     _clearance: Clearance = attrs.field(init=False)
     _retry: Retry[Vip] = attrs.field(init=False)
+    _putting: Putting = attrs.field(init=False)
     _tidy: set[LeaseKey] = attrs.field(factory=set, init=False)
     _untidy: set[LeaseKey] = attrs.field(factory=set, init=False)
-    _lag: float = attrs.field(default=0.0, init=False)
     _healed: int = attrs.field(default=0, init=False)
     _conflicts: int = attrs.field(default=0, init=False)
     _busy_since: float | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._log = VipLog(log, self._mandates.lease)
         self._handover = Handover(self._announcers, self._links.get, self._look_at)
         self._clearance = Clearance(
             self._announcers, self._links.get, self._on_our_links, self._look_at, self._contested
         )
         self._retry = Retry(self._look_at)
+        self._putting = Putting(self._addresses, self._links, self._announcers)
         for announcer in self._announcers.values():
             announcer.may_announce = self.may_announce
 
@@ -109,19 +106,16 @@ class Keeper:
 
     def want(self, vip: Vip, lease: LeaseKey) -> None:
         """Hold *vip* whenever this node leads *lease*."""
-        if self._lease_of.get(vip) == lease:
+        if self._mandates.lease(vip) == lease:
             return
         self.unwant(vip)
-        self._lease_of[vip] = lease
-        self._wanted.setdefault(lease, set()).add(vip)
+        self._mandates.assign(vip, lease)
         self._look_at((vip,))
 
     def unwant(self, vip: Vip) -> None:
         """Hold *vip* no more; it is removed at once."""
-        lease = self._lease_of.pop(vip, None)
-        if lease is None:
+        if not self._mandates.unassign(vip):
             return
-        self._wanted[lease].discard(vip)
         self._clearance.forget((vip,))
         self._handover.forget((vip,))
         self._look_at((vip,))
@@ -132,14 +126,16 @@ class Keeper:
         """A write is on its way by which this node may come to lead *lease*.
 
         Where its last holder has not said that it goes, somebody may still answer: that is asked meanwhile.
+        Who answers after the Lease of a known holder was deleted is that holder, who waits to see us.
         """
-        vips = self._wanted_by(lease)
+        vips = self._mandates.governed_by(lease)
         if cause is Cause.VACANT:
             self._clearance.grant(vips)
         elif cause is Cause.OURS:
             self._clearance.adopt(vips)
         else:
-            self._clearance.seek(vips, Manner.INSIST if cause is Cause.EXPIRED else Manner.YIELD)
+            known = cause is Cause.EXPIRED or lease in self._tidy
+            self._clearance.seek(vips, Manner.INSIST if known else Manner.YIELD)
 
     def standing(self, lease: LeaseKey, standing: Standing, term: Term | None) -> None:
         """Where this node stands in the election for *lease* now."""
@@ -150,40 +146,40 @@ class Keeper:
             self._untidy.add(lease)
             self._wake.set()
         if term is not None:
-            self._terms[lease] = term
-            self._handover.forget(self._wanted_by(lease))
-            self._look_at(self._wanted_by(lease))
+            self._mandates.lead(lease, term)
+            self._handover.forget(self._mandates.governed_by(lease))
+            self._look_at(self._mandates.governed_by(lease))
         else:
             self._stand_back(lease, standing)
 
     def _stand_back(self, lease: LeaseKey, standing: Standing) -> None:
-        led = self._terms.pop(lease, None)
-        vips = [vip for vip in self._wanted_by(lease) if vip in self._held]
+        led = self._mandates.cease(lease)
+        vips = [vip for vip in self._mandates.governed_by(lease) if vip in self._held]
         # The watch may show a successor before our own release is answered.
         released = standing is Standing.VACANT or (standing is Standing.FOLLOWING and self._handover.expects(vips))
-        if led is not None and released:
+        if led and released:
             self._announce_no_more(vips)
             self._handover.begin(vips, self._now() + self.linger)
         elif standing is Standing.EXPIRED:
             self._handover.forget(vips)
-        self._clearance.forget(self._wanted_by(lease))
-        self._look_at(self._wanted_by(lease))
+        self._clearance.forget(self._mandates.governed_by(lease))
+        self._look_at(self._mandates.governed_by(lease))
 
     def expect_successor(self, lease: LeaseKey) -> None:
         """Look out for a successor from now on: *lease* is about to be released."""
-        self._handover.watch([vip for vip in self._wanted_by(lease) if vip in self._held])
+        self._handover.watch([vip for vip in self._mandates.governed_by(lease) if vip in self._held])
 
     # What it tells
 
     def term_of(self, vip: Vip) -> Term | None:
         """Return the term by which *vip* is held and announced here now, or ``None``."""
         held = self._held.get(vip)
-        term = self._term(vip)
+        term = self._mandates.term(vip)
         return term if held is not None and held.ends is not None and held.announced else None
 
     def may_announce(self, vip: Vip) -> bool:
         """Tell whether announcing *vip* is still right at this moment."""
-        return self._term(vip) is not None and vip in self._held
+        return self._mandates.term(vip) is not None and vip in self._held
 
     async def wait_released(self) -> None:
         """Wait until no VIP is held here."""
@@ -195,13 +191,13 @@ class Keeper:
         """Withdraw and remove everything at once, without a successor."""
         held = tuple(self._held)
         self._handover.forget(held)
-        self._terms.clear()
+        self._mandates.cease_all()
         await self._release(held)
 
     def statistics(self) -> KeeperStatistics:
         """Return a snapshot."""
         announced = sum(1 for vip in self._held if self.term_of(vip) is not None)
-        wanted = sum(1 for vip in self._lease_of if self._term(vip) is not None)
+        wanted = sum(1 for vip in self._mandates.all() if self._mandates.term(vip) is not None)
         return KeeperStatistics(
             wanted=wanted,
             held=len(self._held),
@@ -212,11 +208,6 @@ class Keeper:
             conflicts=self._conflicts,
             busy=0.0 if self._busy_since is None else self._now() - self._busy_since,
         )
-
-    def _term(self, vip: Vip) -> Term | None:
-        lease = self._lease_of.get(vip)
-        term = self._terms.get(lease) if lease is not None else None
-        return term if term is not None and self._now() < term.until else None
 
     # Driving
 
@@ -242,7 +233,7 @@ class Keeper:
 
     async def _reconcile(self) -> None:
         dirty, self._dirty = self._dirty, set()
-        led = {vip: term for vip in dirty if (term := self._term(vip)) is not None}
+        led = {vip: term for vip in dirty if (term := self._mandates.term(vip)) is not None}
         # What is on our link needs no asking: to remove it for that would be an outage.
         self._clearance.grant(vip for vip in led if vip in self._held and self._held[vip].ends is not None)
         self._clearance.seek(led, Manner.YIELD)
@@ -253,11 +244,11 @@ class Keeper:
             held=self._held,
             keep=self._handover.lingering(),
             dear={Family.IPV6} if len(self._held) > MANY else (),
-            lag=self._lag,
+            lag=self._putting.lag,
             now=self._now(),
         )
         for vip in dirty:
-            if vip not in self._held and self._term(vip) is None:
+            if vip not in self._held and self._mandates.term(vip) is None:
                 # There is nothing left that could fail.
                 self._retry.forget(vip)
         await self._release(plan.release)
@@ -278,70 +269,51 @@ class Keeper:
             else:
                 self._retry.forget(vip)
             self.changed(vip)
-        self._log(logging.INFO, "released", [vip for vip in vips if vip not in failed])
+        self._log.write(logging.INFO, "released", [vip for vip in vips if vip not in failed])
         self._fail(failed, "releasing")
         if not self._held:
             self._empty.set()
 
     async def _hold(self, steps: Sequence[Hold]) -> None:
         """Put addresses and announce them, chunk by chunk: while the kernel has one, the one before is announced."""
-        there, here = anyio.create_memory_object_stream[tuple[Sequence[Hold], dict[Vip, Exception]]](1)
-        async with anyio.create_task_group() as tasks, here:
-            tasks.start_soon(self._put, [steps[at : at + CHUNK] for at in range(0, len(steps), CHUNK)], there)
-            async for chunk, failed in here:
-                await self._announce([step.vip for step in chunk if step.announce and step.vip not in failed], failed)
-                for step in chunk:
-                    if step.vip not in failed:
-                        self._retry.forget(step.vip)
-                self._fail(failed, "holding")
+        chunks = [steps[at : at + CHUNK] for at in range(0, len(steps), CHUNK)]
+        results = [await self._put(chunks[0])]
+        for chunk in chunks[1:]:
+            if results[-1].late:
+                # What comes after it would be later still.
+                self._look_at(step.vip for step in chunk)
+                continue
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._put_into, results, chunk)
+                await self._finish(results[-1])
+        await self._finish(results[-1])
 
-    async def _put(
-        self,
-        chunks: Sequence[Sequence[Hold]],
-        done: MemoryObjectSendStream[tuple[Sequence[Hold], dict[Vip, Exception]]],
-    ) -> None:
-        async with done:
-            for number, chunk in enumerate(chunks):
-                failed = self._refuse([step.vip for step in chunk])
-                put = [(step.vip, step.lifetime) for step in chunk if step.lifetime is not None]
-                put = [(vip, lifetime) for vip, lifetime in put if vip not in failed]
-                if put:
-                    failed |= await self._put_by(min(step.until for step in chunk), put)
-                late = {vip for vip, error in failed.items() if isinstance(error, TooLate)}
-                for vip in late:
-                    del failed[vip]
-                await done.send(([step for step in chunk if step.vip not in late], failed))
-                if late:
-                    # What comes after it would be later still.
-                    self._look_at(step.vip for rest in chunks[number:] for step in rest)
-                    return
+    async def _put_into(self, results: list[Put], steps: Sequence[Hold]) -> None:
+        results.append(await self._put(steps))
 
-    async def _put_by(self, not_after: float, vips: Sequence[tuple[Vip, int]]) -> Mapping[Vip, Exception]:
-        """Put addresses whose lifetimes have to begin by *not_after*; those that don't are looked at anew at once."""
-        asked = self._now()
-        failed = await self._addresses.put(vips, not_after=not_after)
-        finished = self._now()
-        self._lag = finished - asked if finished - asked > NOTICEABLE else 0.0
-        for vip, lifetime in vips:
-            if vip not in failed:
-                known = self._held.get(vip)
-                # Where the kernel took so long that the lifetime may be too long, it is to be put again.
-                ends = asked + lifetime if finished < not_after else finished
-                self._held[vip] = Held(vip, ends, known is not None and known.announced)
-        if finished >= not_after:
-            self._look_at(vip for vip, _lifetime in vips)
-        return failed
+    async def _put(self, steps: Sequence[Hold]) -> Put:
+        result = await self._putting.put(steps)
+        for vip, ends in result.ends.items():
+            known = self._held.get(vip)
+            self._held[vip] = Held(vip, ends, known is not None and known.announced)
+        self._look_at(result.late)
+        return result
 
-    def _refuse(self, vips: Iterable[Vip]) -> dict[Vip, Exception]:
-        """Return those of *vips* that are the node's own addresses: removing one would cut the node off."""
-        own = {vip: self._links.own(vip.address) for vip in vips}
-        return {
-            vip: NetworkError(f"{vip} is this node's own address on {interface}; choose another one")
-            for vip, interface in own.items()
-            if interface is not None
-        }
+    async def _finish(self, result: Put) -> None:
+        """Announce what is on its link, and remember what failed."""
+        due = [step.vip for step in result.steps if step.announce and step.vip not in result.failed]
+        failed = result.failed | await self._announce([vip for vip in due if self._is_on_link(vip)])
+        for step in result.steps:
+            if step.vip not in failed and step.vip not in result.late:
+                self._retry.forget(step.vip)
+        self._fail(failed, "holding")
 
-    async def _announce(self, vips: Collection[Vip], failed: dict[Vip, Exception]) -> None:
+    def _is_on_link(self, vip: Vip) -> bool:
+        held = self._held.get(vip)
+        return held is not None and held.ends is not None
+
+    async def _announce(self, vips: Collection[Vip]) -> dict[Vip, Exception]:
+        failed: dict[Vip, Exception] = {}
         # Putting the addresses took time: whoever lost its term meanwhile is released by the next pass.
         still = [vip for vip in vips if self.may_announce(vip)]
         for family, announcer in self._announcers.items():
@@ -350,7 +322,8 @@ class Keeper:
         for vip in announced:
             self._held[vip] = Held(vip, self._held[vip].ends, announced=True)
             self.changed(vip)
-        self._log(logging.INFO, "holding", announced)
+        self._log.write(logging.INFO, "holding", announced)
+        return failed
 
     def _announce_no_more(self, vips: Collection[Vip]) -> None:
         for family, announcer in self._announcers.items():
@@ -360,14 +333,14 @@ class Keeper:
             self.changed(vip)
 
     def _paced_families(self) -> set[Family]:
-        return {vip.family for vip in self._held if self._term(vip) is not None}
+        return {vip.family for vip in self._held if self._mandates.term(vip) is not None}
 
     async def _tidy_up(self) -> None:
         """Remove what another agent left on our links, once per Lease, when it is known who leads."""
         while self._untidy:
             lease = self._untidy.pop()
-            vips = self._wanted_by(lease)
-            await remove_leftovers(self._addresses, vips, keep=vips if lease in self._terms else ())
+            vips = self._mandates.governed_by(lease)
+            await remove_leftovers(self._addresses, vips, keep=vips if self._mandates.leads(lease) else ())
 
     # What happens to it
 
@@ -375,13 +348,13 @@ class Keeper:
         gone = [vip for vip in self._held if vip.address == address and vip.interface == interface]
         for vip in gone:
             self._held[vip] = attrs.evolve(self._held[vip], ends=None, announced=False)
-        taken = [vip for vip in gone if self._term(vip) is not None]
+        taken = [vip for vip in gone if self._mandates.term(vip) is not None]
         self._healed += len(taken)
-        self._log(logging.WARNING, "putting back what someone else removed", taken)
+        self._log.write(logging.WARNING, "putting back what someone else removed", taken)
         self._look_at(gone)
 
     def _link_changed(self, name: str) -> None:
-        vips = [vip for vip in self._lease_of if vip.interface == name]
+        vips = [vip for vip in self._mandates.all() if vip.interface == name]
         for vip in vips:
             if vip in self._held:
                 self._held[vip] = attrs.evolve(self._held[vip], ends=None, announced=False)
@@ -397,7 +370,7 @@ class Keeper:
             vips = [conflict.vip for conflict in conflicts if conflict.manner is manner]
             macs = ", ".join(sorted({conflict.mac for conflict in conflicts if conflict.manner is manner}))
             doing = "taking" if manner is Manner.INSIST else "not taking"
-            self._log(logging.ERROR, doing, vips, mac=macs, reason="another machine answers for it")
+            self._log.write(logging.ERROR, doing, vips, mac=macs, reason="another machine answers for it")
 
     async def _on_our_links(self, vips: Collection[Vip]) -> Collection[Vip]:
         found = await self._addresses.find({vip.address for vip in vips})
@@ -410,36 +383,20 @@ class Keeper:
                 news.setdefault(str(error), []).append(vip)
                 self.failing(vip, str(error))
         for text, vips in news.items():
-            self._log(logging.ERROR, f"failed in {doing}", vips, reason=text)
+            self._log.write(logging.ERROR, f"failed in {doing}", vips, reason=text)
 
     def _look_at(self, vips: Iterable[Vip]) -> None:
         self._dirty.update(vips)
         if self._dirty:
             self._wake.set()
 
-    def _wanted_by(self, lease: LeaseKey) -> tuple[Vip, ...]:
-        return tuple(self._wanted.get(lease, ()))
-
-    def _log(self, level: int, message: str, vips: Collection[Vip], **extra: str) -> None:
-        """Log a line for each VIP, or one for all where they are many: a takeover must not wait for its log."""
-        if len(vips) > LOG_EACH:
-            some = ", ".join(map(str, itertools.islice(vips, 3)))
-            log.log(level, "%s %d addresses", message, len(vips), extra={"vip": f"{some}, ...", **extra})
-            return
-        for vip in vips:
-            lease = str(self._lease_of.get(vip, ""))
-            described = {"vip": str(vip), "interface": vip.interface, "lease": lease}
-            log.log(level, "%s the address", message, extra={**described, **extra})
-
     async def _wait(self) -> None:
         """Wait until there is something to look at, at the latest until the first term ends."""
-        until = min((term.until for term in self._terms.values()), default=math.inf)
-        with anyio.move_on_after(until - self._now()) as scope:
+        with anyio.move_on_after(self._mandates.first_end() - self._now()) as scope:
             await self._wake.wait()
         self._wake.clear()
         if scope.cancelled_caught:
-            now = self._now()
-            for lease in [lease for lease, term in self._terms.items() if term.until <= now]:
+            for lease in self._mandates.ended():
                 self.standing(lease, Standing.EXPIRED, None)
 
     @staticmethod

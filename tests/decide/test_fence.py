@@ -1,4 +1,4 @@
-"""The fence against a model of the kernel: whatever else happens on a node, an address ends within its Lease."""
+"""The fence against a model of the kernel."""
 
 import math
 
@@ -53,15 +53,24 @@ def shortest_rest(lifetime: int) -> float:
 def test_an_address_is_gone_within_the_rest_of_its_lease(
     lifetime: int, phase: float, late: list[float], before_the_end: list[float]
 ) -> None:
-    others = [max(0.0, lifetime - before) for before in before_the_end]
+    others = [max(0.0, lifetime - before) for before in before_the_end if before > 1]
     assert removed_at(lifetime, phase=phase, late=late, others=others) <= shortest_rest(lifetime)
+
+
+@given(st.integers(1, 60), st.floats(0, 1), st.lists(lateness, min_size=1), before_the_end)
+@settings(max_examples=1000)
+def test_what_else_ends_in_its_last_second_delays_it_by_no_more_than_is_said(
+    lifetime: int, phase: float, late: list[float], before_the_end: list[float]
+) -> None:
+    others = [max(0.0, lifetime - before) for before in before_the_end]
+    assert removed_at(lifetime, phase=phase, late=late, others=others) <= shortest_rest(lifetime) + fence.OVERDUE
 
 
 @pytest.mark.parametrize("lifetime", range(1, 15))
 @pytest.mark.parametrize("before_end", [0.021, 0.05, 0.1, 0.24, 0.26, 0.5, 0.9])
-def test_the_worst_moments_for_a_check_are_survived(lifetime: int, before_end: float) -> None:
+def test_the_worst_moments_for_a_check_delay_it_by_no_more_than_is_said(lifetime: int, before_end: float) -> None:
     gone = removed_at(lifetime, phase=0.0, late=[WHEEL], others=[lifetime - before_end])
-    assert gone <= shortest_rest(lifetime)
+    assert gone <= shortest_rest(lifetime) + fence.OVERDUE
 
 
 def test_the_model_is_as_late_as_a_kernel_was_measured() -> None:
@@ -69,12 +78,14 @@ def test_the_model_is_as_late_as_a_kernel_was_measured() -> None:
     assert removed_at(3, phase=0.5, late=[0.03], others=[2.97]) - 3 == pytest.approx(1.0, abs=0.06)
 
 
-@given(st.floats(-100, 1.9))
+@given(st.floats(-100, 1.79))
 def test_a_lease_that_is_about_to_end_is_not_worth_an_address(rest: float) -> None:
     assert fence.lifetime(rest) == 0
 
 
-@pytest.mark.parametrize(("rest", "lifetime"), [(3, 1), (4.99, 3), (5, 3), (9.99, 8), (14.96, 13), (15, 13), (60, 52)])
+@pytest.mark.parametrize(
+    ("rest", "lifetime"), [(3, 2), (4.7, 3), (4.9, 4), (5, 4), (9.99, 8), (14.96, 13), (15, 13), (60, 52)]
+)
 def test_lifetimes_of_usual_leases(rest: float, lifetime: int) -> None:
     assert fence.lifetime(rest) == lifetime
 

@@ -25,6 +25,7 @@ TEXTS = {
     "prefix lengths": st.sampled_from(["32", "24", "64", "24,64", "auto"]),
     "host:port": st.sampled_from([":2112", "off", "127.0.0.1:9", "[::1]:9"]),
     "URL": st.sampled_from(["10.0.0.1", "https://api:6443"]),
+    "names": st.lists(NAMES, min_size=1, max_size=3).map(",".join),
     "text": st.text("abc./-", min_size=0, max_size=12),
     "auto|text|json": st.sampled_from(["auto", "text", "json"]),
 }

@@ -7,6 +7,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from kubevip import fence
 from kubevip.election import Standing
 from kubevip.model import Term, Vip
 from kubevip.testing import Process, Segment, virtual
@@ -146,7 +147,7 @@ async def _one_life(chance: random.Random, seed: int) -> None:
     process = Process(f"seed {seed}")
     terms: list[Term] = []
     async with keeping(Segment(), VIP, running=False) as a:
-        a.host.addresses.late = lambda: chance.uniform(0, 1.1)
+        a.host.addresses.late = lambda: chance.uniform(0, fence.LATEST_CHECK)
 
         async def main() -> None:
             async with anyio.create_task_group() as tasks:

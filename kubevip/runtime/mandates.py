@@ -1,0 +1,74 @@
+"""Which VIPs this node is to hold: those that are wanted, by the terms of the Leases that govern them."""
+
+import asyncio
+import math
+from collections.abc import Iterable
+
+import attrs
+
+from kubevip.model import LeaseKey, Term, Vip
+
+
+@attrs.define(eq=False)
+class Mandates:
+    """Wanted VIPs with their Leases, and the terms of those that this node leads. One that is over counts no more."""
+
+    _leases: dict[Vip, LeaseKey] = attrs.field(factory=dict, init=False)
+    _vips: dict[LeaseKey, set[Vip]] = attrs.field(factory=dict, init=False)
+    _terms: dict[LeaseKey, Term] = attrs.field(factory=dict, init=False)
+
+    def assign(self, vip: Vip, lease: LeaseKey) -> None:
+        """Let *lease* govern *vip*."""
+        self.unassign(vip)
+        self._leases[vip] = lease
+        self._vips.setdefault(lease, set()).add(vip)
+
+    def unassign(self, vip: Vip) -> bool:
+        """Let no Lease govern *vip*; tell whether one did."""
+        lease = self._leases.pop(vip, None)
+        if lease is not None:
+            self._vips[lease].discard(vip)
+        return lease is not None
+
+    def lead(self, lease: LeaseKey, term: Term) -> None:
+        """This node leads *lease*, as long as *term* says."""
+        self._terms[lease] = term
+
+    def cease(self, lease: LeaseKey) -> bool:
+        """This node leads *lease* no more; tell whether it did."""
+        return self._terms.pop(lease, None) is not None
+
+    def cease_all(self) -> None:
+        """This node leads nothing any more."""
+        self._terms.clear()
+
+    def leads(self, lease: LeaseKey) -> bool:
+        """Tell whether this node was last told to lead *lease*."""
+        return lease in self._terms
+
+    def term(self, vip: Vip) -> Term | None:
+        """Return the term by which *vip* is to be held here now; ``None`` where it isn't."""
+        lease = self._leases.get(vip)
+        term = self._terms.get(lease) if lease is not None else None
+        return term if term is not None and asyncio.get_running_loop().time() < term.until else None
+
+    def lease(self, vip: Vip) -> LeaseKey | None:
+        """Return the Lease that governs *vip*."""
+        return self._leases.get(vip)
+
+    def governed_by(self, lease: LeaseKey) -> tuple[Vip, ...]:
+        """Return the VIPs that *lease* governs."""
+        return tuple(self._vips.get(lease, ()))
+
+    def all(self) -> Iterable[Vip]:
+        """Return every VIP that is wanted."""
+        return self._leases.keys()
+
+    def first_end(self) -> float:
+        """Return when the first term ends, on the loop's clock."""
+        return min((term.until for term in self._terms.values()), default=math.inf)
+
+    def ended(self) -> list[LeaseKey]:
+        """Return the Leases whose terms are over though nobody has said so."""
+        now = asyncio.get_running_loop().time()
+        return [lease for lease, term in self._terms.items() if term.until <= now]
