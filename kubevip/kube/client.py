@@ -19,6 +19,7 @@ import msgspec
 from kubevip.errors import (
     ApiError,
     ApiUnavailable,
+    ConfigError,
     Conflict,
     Forbidden,
     Invalid,
@@ -74,14 +75,21 @@ class Client:
     """
 
     _configuration: "Configuration"
+    _origin: str = "the credentials"
     _refresh: Any = None
     _api: "ApiClient" = attrs.field(init=False)
 
     async def __aenter__(self) -> Self:
-        """Open the pool."""
+        """Open the pool.
+
+        :raises ConfigError: if the certificates are none.
+        """
         from kubernetes_asyncio.client import ApiClient
 
-        self._api = ApiClient(self._configuration)
+        try:
+            self._api = ApiClient(self._configuration)
+        except OSError as error:
+            raise ConfigError([f"{self._origin}: the certificates can't be used: {error}"]) from error
         self._api.user_agent = f"kubevip/{__version__}"
         return self
 
@@ -105,6 +113,9 @@ class Client:
                 content: bytes = await response.read()
                 if response.status >= 400:
                     raise self._error(response, content, f"{method} {path}")
+                if response.content_type != "application/json":
+                    # Some proxy's page: nothing is known of the request.
+                    raise ApiUnavailable(f"{method} {path}: the answer isn't JSON: {_start(content)}")
                 return content
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise self._unavailable(error, timeout) from error
@@ -114,9 +125,7 @@ class Client:
         """Open a watch and give its lines. After *silence* seconds without a byte the server counts as gone."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=DEFAULT_TIMEOUT, sock_read=silence)
         try:
-            with anyio.fail_after(DEFAULT_TIMEOUT):
-                response = await self._call("GET", path, query, None, timeout)
-            async with response:
+            async with await self._open(path, query, timeout) as response:
                 if response.status >= 400:
                     raise self._error(response, await response.read(), f"watching {path}")
                 _notice_silence(response)
@@ -124,26 +133,39 @@ class Client:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise self._unavailable(error, silence) from error
 
+    async def _open(self, path: str, query: Query, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
+        try:
+            with anyio.fail_after(DEFAULT_TIMEOUT):
+                return await self._call("GET", path, query, None, timeout)
+        except TimeoutError as error:
+            raise self._unavailable(error, DEFAULT_TIMEOUT) from error
+
     async def _call(
         self, method: str, path: str, query: Query, body: object, timeout: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
-        response: aiohttp.ClientResponse = await self._api.call_api(
-            path,
-            method,
-            query_params=list(query),
-            header_params={"Accept": "application/json", "Content-Type": "application/json"},
-            body=body,
-            auth_settings=["BearerToken"],
-            _preload_content=False,
-            _request_timeout=timeout,
-        )
+        from kubernetes_asyncio.config.config_exception import ConfigException
+
+        try:
+            response: aiohttp.ClientResponse = await self._api.call_api(
+                path,
+                method,
+                query_params=list(query),
+                header_params={"Accept": "application/json", "Content-Type": "application/json"},
+                body=body,
+                auth_settings=["BearerToken"],
+                _preload_content=False,
+                _request_timeout=timeout,
+            )
+        except (ConfigException, FileNotFoundError) as error:
+            # The file of a token is read anew now and then.
+            raise Unauthorized(f"the credentials for {self.server} can't be renewed: {error}") from error
         return response
 
     def _error(self, response: aiohttp.ClientResponse, content: bytes, doing: str) -> ApiError:
         status = _Status()
         with contextlib.suppress(msgspec.DecodeError, msgspec.ValidationError):
             status = msgspec.json.decode(content, type=_Status)
-        message = status.message or content[:200].decode(errors="replace").strip() or response.reason or ""
+        message = status.message or _start(content) or response.reason or ""
         text = f"{doing}: {message} ({response.status})"
         error = _BY_STATUS.get(response.status, ApiUnavailable)(text, status=response.status, reason=status.reason)
         if isinstance(error, ApiUnavailable):
@@ -167,6 +189,10 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
         for line in complete:
             if line:
                 yield line
+
+
+def _start(content: bytes) -> str:
+    return content[:200].decode(errors="replace").strip()
 
 
 def _notice_silence(response: aiohttp.ClientResponse) -> None:

@@ -68,8 +68,10 @@ async def _from_files(candidate: Kubeconfig, tried: list[str]) -> Client | None:
         raise ConfigError([f"kubeconfig {named} ({candidate.reason}): {error}"]) from error
     if candidate.server is not None and await _counts(candidate.server):
         configuration.host = candidate.server.url
-    refresh = functools.partial(kube_config.refresh_token, loader, configuration)
-    return _client(configuration, f"{candidate.reason}: {named}", refresh)
+    # Only tokens can be renewed; of a file without a user kubernetes_asyncio would fail to.
+    renews = "BearerToken" in configuration.api_key
+    refresh = functools.partial(kube_config.refresh_token, loader, configuration) if renews else None
+    return _client(configuration, f"kubeconfig {named} ({candidate.reason})", refresh)
 
 
 def _exists(candidate: Kubeconfig) -> bool:
@@ -86,6 +88,6 @@ async def _counts(server: Server) -> bool:
     return True
 
 
-def _client(configuration: "Configuration", reason: str, refresh: Any = None) -> Client:
-    log.info("using the API server", extra={"server": configuration.host, "reason": reason})
-    return Client(configuration, refresh)
+def _client(configuration: "Configuration", origin: str, refresh: Any = None) -> Client:
+    log.info("using the API server", extra={"server": configuration.host, "reason": origin})
+    return Client(configuration, origin, refresh)

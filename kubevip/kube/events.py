@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 BACKLOG = 200
 # The same Event of the same object is written again after this many seconds.
 REPEAT_AFTER = 600.0
+# Nothing is made in a namespace that is being deleted; that is a 403 too, but says nothing of our rights.
+TERMINATING = "because it is being terminated"
 
 
 @attrs.frozen
@@ -77,6 +79,8 @@ class Events:
         try:
             await self._client.request("POST", EVENTS.path(note.key.namespace), body=self._body(note))
         except Forbidden as error:
+            if TERMINATING in str(error):
+                return
             log.info("writing no Events: the ServiceAccount lacks the right", extra={"reason": str(error)})
             self._refused = True
             self._backlog.clear()

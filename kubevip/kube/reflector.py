@@ -5,9 +5,9 @@ the difference told. A server that is silent for too long counts as gone, and on
 and later, with jitter.
 """
 
+import asyncio
 import logging
 import random
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from typing import Generic, Protocol, TypeVar
@@ -28,6 +28,8 @@ PAGE = 500
 WATCH_SECONDS = 290
 SILENCE = 90.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0
+# A watch that ends within this many seconds, without an event, was none; one that lasts works.
+AT_ONCE = 1.0
 
 
 class Keyed(Protocol):
@@ -84,8 +86,10 @@ class Reflector(Generic[Kind]):
     longest_pause: float = LONGEST_PAUSE
 
     _version: str = attrs.field(default="", init=False)
+    _listed: str = attrs.field(default="", init=False)
     _synced: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     _pause: float = attrs.field(default=FIRST_PAUSE, init=False)
+    _works: bool = attrs.field(default=False, init=False)
     _lists: int = attrs.field(default=0, init=False)
     _streams: int = attrs.field(default=0, init=False)
     _events: Counter[str] = attrs.field(factory=Counter, init=False)
@@ -125,8 +129,11 @@ class Reflector(Generic[Kind]):
                 if not self._version:
                     await self._list()
                 await self._watch()
-            except ResourceExpired:
-                self._version = ""
+            except ResourceExpired as error:
+                # Once is usual. A server that finds its own list too old would be asked for lists without a pause.
+                at_once, self._version = self._version in ("", self._listed), ""
+                if at_once:
+                    await self._back_off(error)
             except (ApiError, msgspec.MsgspecError) as error:
                 await self._back_off(error)
 
@@ -140,13 +147,14 @@ class Reflector(Generic[Kind]):
             page = await self._page(query)
             for raw in page.items or ():
                 found = self._decode(raw)
+                # What can't be read is there nevertheless: whatever was known of it stays.
+                keys.add(_METADATA.decode(raw).key if found is None else found.key)
                 if found is not None:
-                    keys.add(found.key)
                     self._sink.applied(found)
             continue_at = page.metadata.continue_
             if not continue_at:
                 break
-        self._version = page.metadata.resource_version
+        self._version = self._listed = page.metadata.resource_version
         self._lists += 1
         self._sink.listed(keys, self._version)
         self._well()
@@ -164,14 +172,17 @@ class Reflector(Generic[Kind]):
             ("timeoutSeconds", str(WATCH_SECONDS)),
             *self._selection(),
         ]
-        opened = time.monotonic()
-        before = self._events.total()
         path = self.resource.path(self.namespace)
+        self._works = False
         async with self._client.stream(path, query=query, silence=self.silence) as lines:
             self._streams += 1
-            async for line in lines:
-                self._take(_EVENTS.decode(line))
-        if self._events.total() == before and time.monotonic() - opened < 1:
+            proof = asyncio.get_running_loop().call_later(AT_ONCE, self._work)
+            try:
+                async for line in lines:
+                    self._take(_EVENTS.decode(line))
+            finally:
+                proof.cancel()
+        if not self._works:
             raise ApiUnavailable(f"the API server ends every watch of {self.what} at once")
 
     def _take(self, event: Event) -> None:
@@ -183,7 +194,7 @@ class Reflector(Generic[Kind]):
             tell = self._sink.deleted if event.type == "DELETED" else self._sink.applied
             tell(found)
         self._version = _METADATA.decode(event.object).metadata.resource_version
-        self._well()
+        self._work()
 
     def _decode(self, raw: msgspec.Raw) -> Kind | None:
         """Decode one object. One that is not what it should be must not keep back the others."""
@@ -197,8 +208,13 @@ class Reflector(Generic[Kind]):
     def _selection(self) -> list[tuple[str, str]]:
         return [("fieldSelector", self.field_selector)] if self.field_selector else []
 
-    def _well(self) -> None:
+    def _work(self) -> None:
+        """The stream has told something, or lasts."""
+        self._works = True
         self._pause = FIRST_PAUSE
+        self._well()
+
+    def _well(self) -> None:
         if self._last_error:
             log.info("watching %s again", self.what)
         self._last_error = ""

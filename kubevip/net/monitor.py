@@ -179,6 +179,9 @@ class Monitor:
             self._own = {place: known for place, known in self._own.items() if place[1] != message.index}
         else:
             self._links[message.index] = message
+        if before is not None and before.name != message.name:
+            # Under its old name it has gone.
+            self._tell_link(before.name)
         if message.removed or before != message:
             self._tell_link(message.name)
 
