@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 import attrs
 
 from kubevip.assembly import Parts, holding
@@ -20,7 +21,7 @@ from kubevip.dump import dump
 from kubevip.election import Timing
 from kubevip.errors import ConfigError
 from kubevip.kube.client import Client
-from kubevip.kube.connect import connect
+from kubevip.kube.connect import connect, warn_of_other_namespace
 from kubevip.kube.events import Events
 from kubevip.kube.leases import KubeLeases
 from kubevip.kube.publisher import Publisher
@@ -105,6 +106,7 @@ class Agent:
         for key in {control_plane, services} - {None}:
             assert key is not None
             self._electors[key] = Elector(key, settings.node.name, self._timing(), leases, parts.keeper)
+        await anyio.to_thread.run_sync(warn_of_other_namespace, tuple(self._electors))
         if control_plane:
             ownership.claim(CONTROL_PLANE, [placing.control_plane(address) for address in addresses])
             tasks.start_soon(self._electors[control_plane].run)

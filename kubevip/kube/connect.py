@@ -3,7 +3,8 @@
 import functools
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
@@ -11,11 +12,33 @@ import anyio.to_thread
 from kubevip.config import InCluster, Kubeconfig, Server
 from kubevip.errors import ConfigError
 from kubevip.kube.client import Client
+from kubevip.model import LeaseKey
 
 if TYPE_CHECKING:
     from kubernetes_asyncio.client import Configuration
 
 log = logging.getLogger(__name__)
+
+# Where the kubelet puts the Pod's own namespace (client-go: rest.InClusterConfig, clientcmd's inClusterClientConfig).
+POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+def warn_of_other_namespace(leases: Iterable[LeaseKey], file: Path = POD_NAMESPACE) -> None:
+    """Warn of Leases that aren't in the Pod's own namespace.
+
+    kube-vip after 1.0.2 puts its Leases there, whatever ``cp_namespace`` says; agents that use different Leases for
+    an address don't know of each other.
+    """
+    try:
+        own = file.read_text().strip()
+    except OSError:
+        return
+    for lease in leases:
+        if own and lease.namespace != own:
+            log.warning(
+                "the Lease isn't in the Pod's namespace: all agents have to use the same one",
+                extra={"lease": str(lease), "reason": f"the Pod is in {own}, and newer kube-vip uses that"},
+            )
 
 
 async def connect(candidates: Sequence[Kubeconfig | InCluster]) -> Client:
@@ -53,10 +76,10 @@ async def _from_files(candidate: Kubeconfig, tried: list[str]) -> Client | None:
     from kubernetes_asyncio.config import kube_config
 
     named = ":".join(str(path) for path in candidate.paths)
-    if not _exists(candidate):
+    if (missing := _missing(candidate)) is not None:
         if candidate.required:
-            raise ConfigError([f"kubeconfig {named} ({candidate.reason}): there is no such file"])
-        tried.append(f"{named} (there is no such file)")
+            raise ConfigError([f"kubeconfig {named} ({candidate.reason}): {missing}"])
+        tried.append(f"{named} ({missing})")
         return None
     configuration = Configuration()
     try:
@@ -74,8 +97,12 @@ async def _from_files(candidate: Kubeconfig, tried: list[str]) -> Client | None:
     return _client(configuration, f"kubeconfig {named} ({candidate.reason})", refresh)
 
 
-def _exists(candidate: Kubeconfig) -> bool:
-    return any(path.exists() for path in candidate.paths)
+def _missing(candidate: Kubeconfig) -> str | None:
+    """Return why there is none of the files; ``None`` if there is one."""
+    try:
+        return None if any(path.exists() for path in candidate.paths) else "there is no such file"
+    except OSError as error:
+        return str(error)
 
 
 async def _counts(server: Server) -> bool:

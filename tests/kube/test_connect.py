@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import anyio
@@ -13,7 +14,8 @@ from kubevip.config import InCluster, Kubeconfig
 from kubevip.config.kubeconfig import Server
 from kubevip.emulator import User, serve
 from kubevip.errors import ConfigError
-from kubevip.kube.connect import connect
+from kubevip.kube.connect import connect, warn_of_other_namespace
+from kubevip.model import LeaseKey
 from tests.kube.conftest import kubeconfig, write
 
 POD = InCluster(reason="the Pod's ServiceAccount")
@@ -159,12 +161,36 @@ async def test_directory_in_place_of_a_file_is_named(tmp_path):
         await connect([asked_for(tmp_path)])
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-async def test_file_that_may_not_be_read_is_named(tmp_path):
-    found = written(tmp_path / "c", kubeconfig("http://s"))
+@pytest.fixture
+def nobodys():
+    """A directory of somebody who isn't root, who may read every file; meanwhile that is who we are."""
+    mine = os.geteuid()
+    if mine == 0:
+        os.seteuid(65534)
+    with tempfile.TemporaryDirectory() as directory:
+        yield Path(directory)
+        Path(directory).chmod(0o700)
+    os.seteuid(mine)
+
+
+async def test_file_that_may_not_be_read_is_named(nobodys):
+    found = written(nobodys / "c", kubeconfig("http://s"))
     found.paths[0].chmod(0)
     with pytest.raises(ConfigError, match="ermission denied"):
         await connect([found])
+
+
+async def test_directory_that_may_not_be_entered_is_named(nobodys):
+    found = written(nobodys / "c", kubeconfig("http://s"))
+    nobodys.chmod(0)
+    with pytest.raises(ConfigError, match="ermission denied"):
+        await connect([found])
+
+
+async def test_usual_place_that_may_not_be_entered_is_passed_over(nobodys):
+    nobodys.chmod(0)
+    with pytest.raises(ConfigError, match=r"no credentials .* tried: .*ermission denied"):
+        await connect([usual(nobodys / "c")])
 
 
 @pytest.mark.parametrize("name", ["certificate-authority", "client-certificate"])
@@ -194,3 +220,20 @@ async def test_nothing_is_to_be_renewed_without_a_user(tmp_path):
     client = await connect([written(tmp_path / "c", text)])
     with anyio.fail_after(5):
         await client.keep_credentials_fresh()
+
+
+# Where the Leases are
+
+
+def test_lease_outside_of_the_pods_namespace_is_warned_of(tmp_path, caplog):
+    file = tmp_path / "namespace"
+    file.write_text("vips\n")
+    warn_of_other_namespace([LeaseKey("kube-system", "plndr-cp-lock"), LeaseKey("vips", "plndr-svcs-lock")], file)
+    (record,) = caplog.records
+    assert record.lease == "kube-system/plndr-cp-lock"
+    assert "the Pod is in vips" in record.reason
+
+
+def test_outside_of_a_pod_there_is_nothing_to_warn_of(tmp_path, caplog):
+    warn_of_other_namespace([LeaseKey("kube-system", "plndr-cp-lock")], tmp_path / "namespace")
+    assert not caplog.records
