@@ -1,4 +1,4 @@
-# Runs `manager`, as kube-vip's image does. Build it with: docker build --tag kubevip:0.1.0 .
+# Runs `manager`, as kube-vip's image does; /kube-vip-cloud-provider is the provider. Build it with: docker build --tag kubevip:0.1.0 .
 FROM python:3.13-slim AS build
 COPY . /source
 # A copy of the interpreter, not a link: it gets capabilities of its own.
@@ -15,7 +15,8 @@ RUN apt-get update \
     && apt-get purge --yes --auto-remove libcap2-bin \
     && rm -rf /var/lib/apt/lists/* \
     && python -m compileall -q /usr/local/lib/python3.13 /kubevip/lib \
-    && ln -s /kubevip/bin/kubevip /kube-vip
+    && ln -s /kubevip/bin/kubevip /kube-vip \
+    && ln -s /kubevip/bin/kube-vip-cloud-provider /kube-vip-cloud-provider
 ENV PYTHONDONTWRITEBYTECODE=1
 ENTRYPOINT ["/kube-vip"]
 CMD ["manager"]

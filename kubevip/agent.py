@@ -1,6 +1,5 @@
 """The agent: the only place, beside ``hold()``, that knows every part."""
 
-import functools
 import logging
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -28,7 +27,7 @@ from kubevip.kube.publisher import Publisher
 from kubevip.kube.reflector import Reflector
 from kubevip.kube.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES, EndpointSlice, EndpointsObject, Service
 from kubevip.kube.sinks import EndpointsSink, ServiceSink, SliceSink
-from kubevip.metrics import exposition
+from kubevip.metrics import exposition, metrics
 from kubevip.model import LeaseKey
 from kubevip.net.monitor import Monitor
 from kubevip.net.routes import default_interface
@@ -150,12 +149,15 @@ class Agent:
 
     def _start_servers(self, tasks: anyio.abc.TaskGroup) -> None:
         serving = self.settings.serving
-        metrics = functools.partial(exposition, self.statistics)
+
+        def told() -> bytes:
+            return exposition(metrics(self.statistics()))
+
         places = [(str(serving.prometheus.host or ""), serving.prometheus.port)] if serving.prometheus else []
         if serving.health_check_port:
             places.append(("", serving.health_check_port))
         for host, port in places:
-            tasks.start_soon(supervised, "serving metrics and health", Server(host, port, metrics, self.statistics).run)
+            tasks.start_soon(supervised, "serving metrics and health", Server(host, port, told, self.statistics).run)
 
     def _timing(self) -> Timing:
         election = self.settings.election

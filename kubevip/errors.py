@@ -31,6 +31,16 @@ class BrokenBackend(KubeVipError):
     """A backend is registered but can't be used: it doesn't import, is no ``Backend``, or its name is taken twice."""
 
 
+class UnknownPoolSource(KubeVipError, KeyError):
+    """No installed distribution registers a source of pools of that name."""
+
+    __str__ = Exception.__str__
+
+
+class BrokenPoolSource(KubeVipError):
+    """A source of pools is registered but can't be used."""
+
+
 class LeadershipLost(KubeVipError):
     """Leadership may be lost: whatever it protected has to stop. Campaign again by entering a new ``hold()``."""
 
@@ -93,3 +103,27 @@ class Forbidden(ApiError):
 
 class Invalid(ApiError):
     """The API server found the object or the request wrong (400, 415, 422). Trying again won't help."""
+
+
+class IpamError(KubeVipError):
+    """A request for an address can't be met now. Another configuration, or an address that is released, may do it."""
+
+
+class NoPool(IpamError):
+    """There is no pool for the namespace, or what is written for it can't be used."""
+
+
+class NoFamily(IpamError):
+    """The pool has no addresses of a family that is required."""
+
+
+class PoolExhausted(IpamError):
+    """All addresses of the pool are in use."""
+
+
+class ExternalPool(IpamError):
+    """*pool* belongs to another IPAM, which has to be asked."""
+
+    def __init__(self, pool: Any) -> None:
+        super().__init__(f"{pool.key} is a pool of {pool.source}")
+        self.pool = pool

@@ -1,12 +1,14 @@
 """What Prometheus reads, made from a snapshot when it asks. kube-vip's names where it has one, ours beside them."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from kubevip.election import Standing
-from kubevip.statistics import AgentStatistics
+from kubevip.kube.reflector import ReflectorStatistics
+from kubevip.runtime.elector import ElectorStatistics
+from kubevip.statistics import AgentStatistics, ProviderStatistics
 from kubevip.version import __version__
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -22,25 +24,48 @@ class _Snapshot:
         return self._metrics
 
 
-def exposition(statistics: Callable[[], AgentStatistics]) -> bytes:
-    """Return the text that ``/metrics`` answers with."""
+def exposition(snapshot: Iterable[Metric]) -> bytes:
+    """Return the text that ``/metrics`` answers with: *snapshot*, and what is measured of the process."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
-    registry.register(_Snapshot(tuple(metrics(statistics()))))
+    registry.register(_Snapshot(tuple(snapshot)))
     return generate_latest(registry)
 
 
 def metrics(now: AgentStatistics) -> Iterator[Metric]:
     """Return the metrics of an agent."""
     yield _gauge("kube_vip_build_info", "The version", ["version", "node"], [((__version__, now.node), 1)])
-    yield from _elections(now)
+    yield from _elections(now.node, now.electors)
     yield from _addresses(now)
-    yield from _watches(now)
+    yield from _services(now)
+    yield from _watches(now.reflectors)
 
 
-def _elections(now: AgentStatistics) -> Iterator[Metric]:
-    node = now.node
-    leases = [(str(each.lease.name), each) for each in now.electors]
+def provider_metrics(now: ProviderStatistics) -> Iterator[Metric]:
+    """Return the metrics of a provider."""
+    yield _gauge("kube_vip_build_info", "The version", ["version", "node"], [((__version__, now.name), 1)])
+    yield from _elections(now.name, now.electors)
+    yield from _watches(now.reflectors)
+    if now.accounts is None:
+        return
+    accounts, labels = now.accounts, ["pool", "family"]
+    sizes = {
+        "size": ("Addresses of a pool", [each.size for each in accounts.pools]),
+        "used": ("Addresses of a pool that are in use", [each.used for each in accounts.pools]),
+        "free": ("Addresses of a pool that are free", [each.free for each in accounts.pools]),
+    }
+    names = [(each.pool, f"IPv{each.family.value}") for each in accounts.pools]
+    for name, (help_text, values) in sizes.items():
+        yield _gauge(f"kubevip_pool_{name}", help_text, labels, zip(names, values, strict=True))
+    failures = [((reason,), count) for reason, count in accounts.failures.items()]
+    yield _counter("kubevip_assignment_failures", "Requests that could not be met", ["reason"], failures)
+    yield _gauge("kubevip_pending_services", "Services that wait for an address", [], [((), len(accounts.waiting))])
+    oldest = max((now.time - since for since in accounts.waiting.values()), default=0.0)
+    yield _gauge("kubevip_oldest_pending_seconds", "For how long the first of them has waited", [], [((), oldest)])
+
+
+def _elections(node: str, electors: Iterable[ElectorStatistics]) -> Iterator[Metric]:
+    leases = [(str(each.lease.name), each) for each in electors]
     leading = [((node, name), int(each.standing is Standing.LEADING)) for name, each in leases]
     yield _gauge("kube_vip_is_leader", "Whether this node leads a Lease", ["node", "lease_name"], leading)
     terms = [((name,), each.transitions) for name, each in leases]
@@ -77,7 +102,7 @@ def _addresses(now: AgentStatistics) -> Iterator[Metric]:
     yield _counter("kubevip_announcement_failures", "Announcements that failed", ["backend"], failed)
 
 
-def _watches(now: AgentStatistics) -> Iterator[Metric]:
+def _services(now: AgentStatistics) -> Iterator[Metric]:
     if now.services is not None:
         by_namespace = [((namespace,), count) for namespace, count in now.services.announced_by_namespace.items()]
         yield _gauge("kube_vip_active_services", "Services announced from here", ["namespace"], by_namespace)
@@ -91,12 +116,15 @@ def _watches(now: AgentStatistics) -> Iterator[Metric]:
                 (("without_endpoints",), now.services.without_endpoints),
             ],
         )
-    reflector = now.reflectors.get("services")
+
+
+def _watches(reflectors: Mapping[str, ReflectorStatistics]) -> Iterator[Metric]:
+    reflector = reflectors.get("services")
     if reflector is not None:
         events = [((kind,), count) for kind, count in reflector.events.items()]
         yield _counter("kube_vip_manager_all_services_events", "Events of the Service watch", ["type"], events)
     for name, help_text in (("lists", "Lists"), ("streams", "Watches"), ("failures", "Failures")):
-        counts = [((resource,), getattr(each, name)) for resource, each in now.reflectors.items()]
+        counts = [((resource,), getattr(each, name)) for resource, each in reflectors.items()]
         yield _counter(f"kubevip_watch_{name}", f"{help_text} by resource", ["resource"], counts)
 
 

@@ -1,19 +1,27 @@
-"""All that the author of a backend imports."""
+"""All that the author of a backend, or of a source of pools, imports."""
 
 from kubevip.backend import Backend, Cadence, Host, Link, Sighting
-from kubevip.errors import KubeVipError, LinkNotFound, NetworkError
+from kubevip.errors import IpamError, KubeVipError, LinkNotFound, NetworkError, PoolExhausted
+from kubevip.ipam import FamilyPolicy, Request
 from kubevip.model import Family, IPAddress, Vip
+from kubevip.source import Capacity, PoolSource
 
 __all__ = [
     "Backend",
     "Cadence",
+    "Capacity",
     "Family",
+    "FamilyPolicy",
     "Host",
     "IPAddress",
+    "IpamError",
     "KubeVipError",
     "Link",
     "LinkNotFound",
     "NetworkError",
+    "PoolExhausted",
+    "PoolSource",
+    "Request",
     "Sighting",
     "Vip",
 ]

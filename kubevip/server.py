@@ -2,18 +2,28 @@
 
 import logging
 from collections.abc import Callable
+from typing import Protocol
 
 import anyio
 import attrs
 from aiohttp import web
 
 from kubevip.metrics import CONTENT_TYPE
-from kubevip.statistics import AgentStatistics
 
 log = logging.getLogger(__name__)
 
 _PAGE = """<!doctype html><title>kubevip</title><h1>kubevip</h1>
 <p><a href="/metrics">metrics</a> <a href="/healthz">healthz</a> <a href="/readyz">readyz</a></p>"""
+
+
+class Health(Protocol):
+    """What is known of a process: see ``kubevip.statistics``."""
+
+    def ailments(self) -> list[str]:
+        """Say why the process has to be started anew."""
+
+    def obstacles(self) -> list[str]:
+        """Say why it doesn't do its work now."""
 
 
 @attrs.define(eq=False)
@@ -23,7 +33,7 @@ class Server:
     _host: str
     _port: int
     _metrics: Callable[[], bytes]
-    _statistics: Callable[[], AgentStatistics]
+    _statistics: Callable[[], Health]
 
     async def run(self) -> None:
         """Serve. A port that is taken is only logged: the addresses matter more."""
@@ -37,19 +47,18 @@ class Server:
                 web.get("/readyz", self._readyz),
             ]
         )
-        runner = web.AppRunner(application, access_log=None, handle_signals=False)
+        runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=0.1)
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._host or None, self._port, shutdown_timeout=0.1).start()
+            # Cancelled half-way, it would leave open sockets behind that nobody knows.
+            with anyio.CancelScope(shield=True):
+                await web.TCPSite(runner, self._host or None, self._port).start()
+            await anyio.sleep_forever()
         except OSError as error:
             where = f"{self._host}:{self._port}"
             log.warning(
                 "not serving metrics and health", extra={"listen": where, "reason": error.strerror or str(error)}
             )
-            await runner.cleanup()
-            return
-        try:
-            await anyio.sleep_forever()
         finally:
             with anyio.CancelScope(shield=True):
                 await runner.cleanup()

@@ -1,9 +1,10 @@
-"""A snapshot of the whole agent, and what follows from it: is it alive, is it ready."""
+"""A snapshot of a whole agent, or provider, and what follows from it: is it alive, is it ready."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import attrs
 
+from kubevip.accounts import AccountsStatistics
 from kubevip.controllers.services import ServicesStatistics
 from kubevip.election import Standing
 from kubevip.kube.reflector import ReflectorStatistics
@@ -43,16 +44,41 @@ class AgentStatistics:
             found.append(self.waiting)
         if self.keeper is None or not self.electors:
             return [*found, "starting"]
-        for elector in self.electors:
-            if elector.last_error:
-                found.append(f"Lease {elector.lease}: {elector.last_error}")
-            elif elector.standing is Standing.UNKNOWN:
-                found.append(f"Lease {elector.lease}: {elector.standing.value}")
-        for name, reflector in self.reflectors.items():
-            if not reflector.synced or reflector.last_error:
-                found.append(f"{name}: {reflector.last_error or 'not listed yet'}")
+        found += _complaints(self.electors, self.reflectors)
         found += [f"{vip}: {reason}" for vip, reason in self.keeper.failing.items()]
         missing = self.keeper.wanted - self.keeper.announced
         if missing > 0:
             found.append(f"{missing} of {self.keeper.wanted} addresses are not announced yet")
         return found
+
+
+@attrs.frozen(kw_only=True)
+class ProviderStatistics:
+    """What a provider knows of itself at *time*. *accounts* is ``None`` while another replica works."""
+
+    name: str
+    time: float
+    electors: tuple[ElectorStatistics, ...]
+    accounts: AccountsStatistics | None
+    reflectors: Mapping[str, ReflectorStatistics]
+
+    def ailments(self) -> list[str]:
+        """Say why the process has to be started anew: nothing of it can get stuck."""
+        return []
+
+    def obstacles(self) -> list[str]:
+        """Say why the provider doesn't do its work now; a replica that stands by is ready."""
+        return _complaints(self.electors, self.reflectors)
+
+
+def _complaints(electors: Iterable[ElectorStatistics], reflectors: Mapping[str, ReflectorStatistics]) -> list[str]:
+    found = []
+    for elector in electors:
+        if elector.last_error:
+            found.append(f"Lease {elector.lease}: {elector.last_error}")
+        elif elector.standing is Standing.UNKNOWN:
+            found.append(f"Lease {elector.lease}: {elector.standing.value}")
+    for name, reflector in reflectors.items():
+        if not reflector.synced or reflector.last_error:
+            found.append(f"{name}: {reflector.last_error or 'not listed yet'}")
+    return found

@@ -10,7 +10,9 @@ COMMANDS = {
     "backends": "list the backends that are installed",
     "demo": "three nodes, a client and an API server in network namespaces: watch addresses move",
     "emulator": "serve a small Kubernetes API, for trying things out and for tests",
-    "manifest": "print manifests that run the agent in a cluster",
+    "ipam": "check pools of addresses, show who has what, plan an edit of the ConfigMap",
+    "manifest": "print manifests that run the agent and the provider in a cluster",
+    "provider": "give LoadBalancer Services their addresses from pools",
     "version": "print the version",
 }
 # kube-vip's names.
@@ -29,7 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog=f"kubevip {name}", description=module.__doc__, allow_abbrev=False, usage="%(prog)s [flag ...]"
     )
     module.add_arguments(parser)
-    result: int = module.run(parser.parse_args(given[1:]))
+    parsed, unknown = parser.parse_known_args(given[1:])
+    if "unknown" in parsed:
+        parsed.unknown = unknown
+    elif unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    result: int = module.run(parsed)
     return result
 
 

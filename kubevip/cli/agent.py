@@ -58,7 +58,7 @@ def _run(loaded: Loaded) -> int:
     try:
         take_up()
     except KubeVipError as error:
-        return _fail([error])
+        return fail([error])
     load_lean()
     from kubevip.agent import Agent
 
@@ -74,12 +74,12 @@ def _run(loaded: Loaded) -> int:
     try:
         anyio.run(main)
     except KubeVipError as error:
-        return _fail([error])
+        return fail([error])
     except BaseExceptionGroup as group:
         known, other = group.split(KubeVipError)
         if other is not None or known is None:
             raise
-        return _fail(_leaves(known))
+        return fail(leaves(known))
     log.info("stopped")
     return 0
 
@@ -110,14 +110,15 @@ async def _obey_signals(
             agent.stop()
 
 
-def _fail(errors: Sequence[BaseException]) -> int:
+def fail(errors: Sequence[BaseException]) -> int:
     """Say what is wrong; settings that turn out to be unusable count as told wrong."""
     for error in errors:
         log.error(str(error))
     return 2 if all(isinstance(error, ConfigError) for error in errors) else 1
 
 
-def _leaves(error: BaseException) -> list[BaseException]:
+def leaves(error: BaseException) -> list[BaseException]:
+    """Return the exceptions that a group is made of."""
     if isinstance(error, BaseExceptionGroup):
-        return [leaf for each in error.exceptions for leaf in _leaves(each)]
+        return [leaf for each in error.exceptions for leaf in leaves(each)]
     return [error]

@@ -20,5 +20,5 @@ def run(_arguments: argparse.Namespace) -> int:
         except KubeVipError as error:
             broken = True
             families = f"broken: {error}"
-        print(f"{name:<12}{families:<14}{registry.origin(name)}")
+        print(f"{name:<11} {families:<13} {registry.origin(name)}")
     return 1 if broken else 0

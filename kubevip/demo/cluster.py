@@ -1,4 +1,4 @@
-"""Nodes, a client and an API server on one Ethernet segment of this machine, with an agent process on each node."""
+"""Nodes, a client and an API server on one Ethernet segment of this machine: an agent on each node, and a provider."""
 
 import contextlib
 import os
@@ -16,11 +16,12 @@ import anyio.to_thread
 import attrs
 
 from kubevip.config import Kubeconfig
+from kubevip.config.provider import LEASE
 from kubevip.demo import echo
 from kubevip.emulator import BY_PLURAL, Emulator, User, serve
 from kubevip.kube.client import Client
 from kubevip.kube.connect import connect
-from kubevip.manifest import Rights
+from kubevip.manifest import ProviderManifests, Rights
 from kubevip.model import ObjectKey
 from kubevip.net.segment import Interface, Machine, Segment
 
@@ -42,7 +43,10 @@ OPERATOR: Mapping[str, str] = {
     "vip_retryperiod": "1",
     "address": "172.31.0.99",
 }
+# The operator's ConfigMap: one free address, for the control plane and for Services.
+POOLS = {"range-global": "172.31.0.99-172.31.0.99"}
 _COLLECTIONS = {
+    "ConfigMap": "/api/v1/namespaces/{0}/configmaps",
     "Service": "/api/v1/namespaces/{0}/services",
     "EndpointSlice": "/apis/discovery.k8s.io/v1/namespaces/{0}/endpointslices",
     "ServiceAccount": "/api/v1/namespaces/{0}/serviceaccounts",
@@ -114,6 +118,7 @@ class Cluster:
         tokens = {
             "admin": User("admin", ("system:masters",)),
             "agent": User.service_account("kube-system", "kube-vip"),
+            "provider": User.service_account("kube-system", "kube-vip-cloud-controller"),
         }
         nodes = tuple(name for name in segment.machines if name not in (API, CLIENT))
         async with serve(host="172.31.0.250", port=8080, tokens=tokens, rbac=True) as server:
@@ -122,7 +127,7 @@ class Cluster:
             async with await connect([Kubeconfig(paths=(directory / "admin",), reason="the demo's own")]) as client:
                 with (directory / "agents.log").open("ab") as file:
                     cluster = cls(nodes, segment, server, client, directory, environment, log or file)
-                    for manifest in Rights().manifests():
+                    for manifest in (*Rights().manifests(), *ProviderManifests(image="").rights(), _pools()):
                         await cluster.create(manifest)
                     with cluster._ending_processes():
                         cluster._start_echo()
@@ -135,17 +140,14 @@ class Cluster:
         namespace = manifest["metadata"].get("namespace", "")
         await self.client.request("POST", _COLLECTIONS[manifest["kind"]].format(namespace), body=dict(manifest))
 
-    async def create_service(self, name: str, address: str, **spec: Any) -> None:
-        """Create a LoadBalancer Service at *address*, and an endpoint for it on each node."""
+    async def create_service(self, name: str, address: str = "", **spec: Any) -> None:
+        """Create a LoadBalancer Service, and an endpoint for it on each node; without *address* a pool gives it one."""
+        annotations = {"kube-vip.io/loadbalancerIPs": address} if address else {}
         await self.create(
             {
                 "apiVersion": "v1",
                 "kind": "Service",
-                "metadata": {
-                    "name": name,
-                    "namespace": "default",
-                    "annotations": {"kube-vip.io/loadbalancerIPs": address},
-                },
+                "metadata": {"name": name, "namespace": "default", "annotations": annotations},
                 "spec": {"type": "LoadBalancer", "ports": [{"port": PORT, "protocol": "UDP"}], **spec},
             }
         )
@@ -181,11 +183,10 @@ class Cluster:
 
     def start_agent(self, node: str, *, extra: Mapping[str, str] | None = None) -> AgentProcess:
         """Start the agent of *node*, with the environment of the cluster and *extra*."""
-        kubeconfig = self._directory / "system-serviceaccount-kube-system-kube-vip"
         environment = {
-            **{name: os.environ[name] for name in ("PATH", "HOME", "VIRTUAL_ENV") if name in os.environ},
+            **self._inherited(),
             **self._environment,
-            "KUBECONFIG": str(kubeconfig),
+            "KUBECONFIG": self._kubeconfig("kube-vip"),
             **(extra or {}),
         }
         command = [sys.executable, "-m", "kubevip", "manager"]
@@ -193,6 +194,25 @@ class Cluster:
         agent = AgentProcess(node, self._start(self.segment.machines[node], command, env=environment), started)
         self.agents[node] = agent
         return agent
+
+    def start_provider(self) -> None:
+        """Start the provider, beside the API server."""
+        environment = self._inherited() | {"KUBECONFIG": self._kubeconfig("kube-vip-cloud-controller")}
+        command = [
+            sys.executable,
+            "-m",
+            "kubevip",
+            "provider",
+            f"--leader-elect-resource-name={LEASE}",
+        ]
+        self._start(self.segment.machines[API], command, env=environment)
+
+    def _kubeconfig(self, account: str) -> str:
+        return str(self._directory / f"system-serviceaccount-kube-system-{account}")
+
+    @staticmethod
+    def _inherited() -> dict[str, str]:
+        return {name: os.environ[name] for name in ("PATH", "HOME", "VIRTUAL_ENV") if name in os.environ}
 
     def start_probe(self, address: str) -> "subprocess.Popen[bytes]":
         """Start to probe *address* from the client; the records come on its stdout."""
@@ -228,3 +248,8 @@ class Cluster:
                 process.wait()
                 if process.stdout:
                     process.stdout.close()
+
+
+def _pools() -> Mapping[str, Any]:
+    metadata = {"name": "kubevip", "namespace": "kube-system"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(POOLS)}

@@ -20,6 +20,7 @@ from kubevip.model import LeaseKey, ServiceKey
 
 CONTROL_PLANE_LEASE = LeaseKey("kube-system", "plndr-cp-lock")
 SERVICES_LEASE = LeaseKey("kube-system", "plndr-svcs-lock")
+PROVIDER_LEASE = LeaseKey("kube-system", "kube-vip-cloud-controller")
 SERVICE = ServiceKey("default", "web")
 # How long anything may take, in seconds; after an expired Lease of 5 s there is some left.
 BOUND = 15.0
@@ -110,7 +111,9 @@ class Story:
         startup = _now() - first.started
         for node in cluster.nodes[1:]:
             cluster.start_agent(node)
-        await self.wait(lambda: only(self.holders.holders) != "" and cluster.holder(SERVICES_LEASE) != "")
+        cluster.start_provider()
+        leases = (SERVICES_LEASE, PROVIDER_LEASE)
+        await self.wait(lambda: only(self.holders.holders) != "" and all(map(cluster.holder, leases)))
         # All agents are to be idle when their memory is measured, and to follow when their leader goes.
         await anyio.sleep(1.5)
         holder = only(self.holders.holders)
@@ -120,13 +123,13 @@ class Story:
     async def _serve(self) -> tuple[float, float]:
         cluster = self.cluster
         created = _now()
-        await cluster.create_service(SERVICE.name, self.address)
+        await cluster.create_service(SERVICE.name)
         await self.wait(lambda: self._announcing_node() != "")
         assigned = _now() - created
         await self.wait(lambda: self.probes.first_answer_after(created + assigned) is not None)
         reachable = (self.probes.first_answer_after(created + assigned) or _now()) - created
         self.say(
-            f"Service {SERVICE} shares the address: status after {_ms(assigned)}, "
+            f"Service {SERVICE} gets the address too, from the pool: status after {_ms(assigned)}, "
             f"reached after {_ms(reachable)}, on {self._announcing_node()}"
         )
         return assigned, reachable

@@ -7,7 +7,9 @@ import attrs
 from kubevip.emulator import status
 from kubevip.emulator.rbac import Action
 from kubevip.emulator.resources import BY_PATH, Resource
+from kubevip.emulator.selectors import parse
 from kubevip.emulator.store import Key
+from kubevip.errors import Invalid
 
 _TRUE = ("1", "t", "T", "true", "TRUE", "True")
 _WRITES = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
@@ -66,7 +68,20 @@ class Call:
         if not self.plural:
             return Action(verb=self.verb, path=self.path)
         namespace = self.name if self.plural == "namespaces" else self.namespace
-        return Action(verb=self.verb, resource=self.full_plural, group=self.group, namespace=namespace, name=self.name)
+        return Action(
+            verb=self.verb, resource=self.full_plural, group=self.group, namespace=namespace, name=self._subject
+        )
+
+    @property
+    def _subject(self) -> str:
+        """The name that a rule's ``resourceNames`` are held against: a list or watch has it in its field selector."""
+        if self.resource is None or self.verb not in ("list", "watch"):
+            return self.name
+        try:
+            return parse(self.resource, fields=self.query.get("fieldSelector", "")).name or ""
+        except Invalid:
+            # It is refused with its reason when it is served.
+            return ""
 
     @property
     def dry_run(self) -> bool:

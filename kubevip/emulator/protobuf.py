@@ -89,10 +89,11 @@ def _as_bytes(value: int | bytes) -> bytes:
 
 
 def _decode_value(field: Field, value: int | bytes, *, raw: bool) -> Any:
-    if isinstance(value, int):
-        if field.type == "bool":
-            return bool(value)
+    if field.type == "bool" and isinstance(value, int):
+        return bool(value)
+    if field.type in ("int32", "int64") and isinstance(value, int):
         return value - (1 << 64) if value >> 63 else value
+    value = _as_bytes(value)
     if field.type in MESSAGES:
         return _decode_message(MESSAGES[field.type], value, raw=raw)
     if field.type == "bytes":

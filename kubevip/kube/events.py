@@ -1,4 +1,4 @@
-"""Kubernetes Events about Services, where the ServiceAccount may write them."""
+"""Kubernetes Events about Services and what they depend on, where the ServiceAccount may write them."""
 
 import collections
 import datetime
@@ -14,11 +14,11 @@ from kubevip.errors import ApiError, Forbidden
 from kubevip.kube.client import Client
 from kubevip.kube.leases import micro_time
 from kubevip.kube.resources import EVENTS
-from kubevip.model import ServiceKey
+from kubevip.model import ObjectKey
 
 log = logging.getLogger(__name__)
 
-# Beyond this many unsent ones the oldest are dropped: an Event explains, nothing depends on it.
+# Unless told otherwise: beyond this many unsent ones the oldest are dropped: an Event explains, nothing depends on it.
 BACKLOG = 200
 # The same Event of the same object is written again after this many seconds.
 REPEAT_AFTER = 600.0
@@ -28,11 +28,12 @@ TERMINATING = "because it is being terminated"
 
 @attrs.frozen
 class _Note:
-    key: ServiceKey
+    key: ObjectKey
     uid: str
-    kind: Literal["Normal", "Warning"]
+    type: Literal["Normal", "Warning"]
     reason: str
     message: str
+    kind: str = "Service"
 
 
 @attrs.define(eq=False)
@@ -41,18 +42,23 @@ class Events:
 
     _client: Client
     _node: str
-    _backlog: collections.deque[_Note] = attrs.field(factory=lambda: collections.deque(maxlen=BACKLOG), init=False)
+    backlog: int = BACKLOG
+    component: str = "kubevip"
+    _backlog: collections.deque[_Note] = attrs.field(init=False)
     _told: dict[_Note, float] = attrs.field(factory=dict, init=False)
     _wake: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     _refused: bool = attrs.field(default=False, init=False)
 
-    def normal(self, key: ServiceKey, uid: str, reason: str, message: str) -> None:
-        """Note that something went as it should."""
-        self._note(_Note(key, uid, "Normal", reason, message))
+    def __attrs_post_init__(self) -> None:
+        self._backlog = collections.deque(maxlen=self.backlog)
 
-    def warning(self, key: ServiceKey, uid: str, reason: str, message: str) -> None:
-        """Note that something is wrong with a Service."""
-        self._note(_Note(key, uid, "Warning", reason, message))
+    def normal(self, key: ObjectKey, uid: str, reason: str, message: str, *, kind: str = "Service") -> None:
+        """Note that something went as it should."""
+        self._note(_Note(key, uid, "Normal", reason, message, kind))
+
+    def warning(self, key: ObjectKey, uid: str, reason: str, message: str, *, kind: str = "Service") -> None:
+        """Note that something is wrong with an object of the core API group, a Service unless *kind* says otherwise."""
+        self._note(_Note(key, uid, "Warning", reason, message, kind))
 
     def _note(self, note: _Note) -> None:
         if self._refused:
@@ -60,7 +66,11 @@ class Events:
         now = anyio.current_time()
         if now - self._told.get(note, -REPEAT_AFTER) < REPEAT_AFTER:
             return
-        self._told = {known: at for known, at in self._told.items() if now - at < REPEAT_AFTER} | {note: now}
+        # The oldest come first.
+        while self._told and now - next(iter(self._told.values())) >= REPEAT_AFTER:
+            del self._told[next(iter(self._told))]
+        self._told.pop(note, None)
+        self._told[note] = now
         self._backlog.append(note)
         self._wake.set()
 
@@ -85,7 +95,7 @@ class Events:
             self._refused = True
             self._backlog.clear()
         except ApiError as error:
-            log.debug("an Event was not written", extra={"service": str(note.key), "reason": str(error)})
+            log.debug("an Event was not written", extra={"object": str(note.key), "reason": str(error)})
 
     def _body(self, note: _Note) -> dict[str, object]:
         now = datetime.datetime.now(datetime.UTC)
@@ -96,16 +106,16 @@ class Events:
             "metadata": {"name": f"{note.key.name}.{uuid.uuid4().hex[:16]}", "namespace": note.key.namespace},
             "involvedObject": {
                 "apiVersion": "v1",
-                "kind": "Service",
+                "kind": note.kind,
                 "namespace": note.key.namespace,
                 "name": note.key.name,
                 "uid": note.uid,
             },
-            "type": note.kind,
+            "type": note.type,
             "reason": note.reason,
             "message": note.message,
-            "source": {"component": "kubevip", "host": self._node},
-            "reportingComponent": "kubevip",
+            "source": {"component": self.component, "host": self._node},
+            "reportingComponent": self.component,
             "reportingInstance": self._node,
             "firstTimestamp": seconds,
             "lastTimestamp": seconds,

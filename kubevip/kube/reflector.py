@@ -95,11 +95,11 @@ class Reflector(Generic[Kind]):
     _events: Counter[str] = attrs.field(factory=Counter, init=False)
     _failures: int = attrs.field(default=0, init=False)
     _last_error: str = attrs.field(default="", init=False)
-    _decoder: msgspec.json.Decoder[Kind] = attrs.field(init=False)
+    _decode_one: Callable[[msgspec.Raw], Kind] = attrs.field(init=False)
     _jitter: Callable[[float, float], float] = random.uniform
 
     def __attrs_post_init__(self) -> None:
-        self._decoder = msgspec.json.Decoder(self.resource.kind)
+        self._decode_one = self.resource.decode or msgspec.json.Decoder(self.resource.kind).decode
 
     @property
     def what(self) -> str:
@@ -199,7 +199,7 @@ class Reflector(Generic[Kind]):
     def _decode(self, raw: msgspec.Raw) -> Kind | None:
         """Decode one object. One that is not what it should be must not keep back the others."""
         try:
-            return self._decoder.decode(raw)
+            return self._decode_one(raw)
         except msgspec.MsgspecError as error:
             known = _METADATA.decode(raw).key
             log.error("passing over an object that can't be read", extra={"object": str(known), "reason": str(error)})

@@ -1,5 +1,6 @@
 """The kinds that kubevip reads, as typed structures that msgspec decodes in one step; other fields are skipped."""
 
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import attrs
@@ -164,11 +165,15 @@ Kind = TypeVar("Kind")
 
 @attrs.frozen
 class Resource(Generic[Kind]):
-    """Where the objects of a kind are, and what they are decoded to."""
+    """Where the objects of a kind are, and what they are decoded to: *kind*, or what *decode* makes of the JSON.
+
+    *decode* raises ``msgspec.MsgspecError`` where an object is not what it should be.
+    """
 
     prefix: str
     plural: str
     kind: type[Kind]
+    decode: Callable[[msgspec.Raw], Kind] | None = None
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
         """Return the path of a collection, or of an object; an empty *namespace* is all of them."""

@@ -9,6 +9,7 @@ import attrs
 from kubevip.config import ADMIN_CONF, add_flags, load
 from kubevip.config.parse import BOOLEAN, NAMESPACE
 from kubevip.errors import ConfigError
+from kubevip.manifest.provider import ProviderManifests
 from kubevip.manifest.rbac import Rights
 from kubevip.manifest.workload import Workload
 from kubevip.version import __version__
@@ -26,8 +27,8 @@ class Written:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the kinds of manifest, their own flags and those of all settings to *parser*."""
-    parser.usage = "%(prog)s {pod,daemonset,rbac} [flag ...]"
-    parser.add_argument("kind", choices=("pod", "daemonset", "rbac"), help="what to print")
+    parser.usage = "%(prog)s {pod,daemonset,rbac,provider} [flag ...]"
+    parser.add_argument("kind", choices=("pod", "daemonset", "rbac", "provider"), help="what to print")
     section = parser.add_argument_group("Manifest", "What is printed.")
     section.add_argument(
         "--image", default="kubevip", metavar="image", help="image of the agent; without a tag, this version's"
@@ -56,13 +57,15 @@ def written(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Writte
 
     As kube-vip does, ``svc_namespace`` in the environment is the namespace of the manifest too.
 
-    :raises ConfigError: if the settings can't be used; for ``rbac`` they don't matter.
+    :raises ConfigError: if the settings can't be used; for ``rbac`` and ``provider`` they don't matter.
     """
     from kubevip.manifest.text import write  # here, so that YAML is loaded only by those who write it
 
     namespace = _namespace(environ)
     if arguments.kind == "rbac":
         return Written(write(_rights(arguments, namespace).manifests()))
+    if arguments.kind == "provider":
+        return Written(write(ProviderManifests(image=_tagged(arguments.image), namespace=namespace).manifests()))
     loaded = load(environ, arguments)
     workload = Workload(
         settings=loaded.settings,

@@ -14,6 +14,7 @@ from kubevip.manifest.command import add_arguments, written
 _SETTINGS = "--address 192.0.2.10 --arp --controlplane --services --leaderElection"
 EXAMPLES = {
     "rbac.yaml": "rbac",
+    "provider.yaml": "provider",
     "daemonset.yaml": f"daemonset --inCluster --taint {_SETTINGS}",
     "pod.yaml": f"pod {_SETTINGS}",
 }

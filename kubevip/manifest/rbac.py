@@ -38,7 +38,7 @@ class Rights:
 
     def _role(self) -> Manifest:
         kind, metadata = self._role_names()
-        return _rbac(kind, metadata, rules=self._rules())
+        return rbac(kind, metadata, rules=self._rules())
 
     def _role_names(self) -> tuple[str, Manifest]:
         if self.role:
@@ -51,28 +51,30 @@ class Rights:
         subjects = [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": self.namespace}]
         if self.role or self.role_binding:
             place = {"name": ACCOUNT, "namespace": self.namespace}
-            return _rbac("RoleBinding", place, roleRef=reference, subjects=subjects)
-        return _rbac("ClusterRoleBinding", {"name": _CLUSTER_BINDING}, roleRef=reference, subjects=subjects)
+            return rbac("RoleBinding", place, roleRef=reference, subjects=subjects)
+        return rbac("ClusterRoleBinding", {"name": _CLUSTER_BINDING}, roleRef=reference, subjects=subjects)
 
     def _rules(self) -> list[Manifest]:
         rules = [
-            _rule("", ["services/status"], ["update"]),
-            _rule("", ["services", "endpoints"], [*_WATCH, "update"]),
-            _rule("", ["nodes"], [*_WATCH, "update", "patch"]),
-            _rule("coordination.k8s.io", ["leases"], [*_WATCH, "update", "create"]),
-            _rule("discovery.k8s.io", ["endpointslices"], [*_WATCH, "update"]),
-            _rule("", ["pods"], ["list"]),
+            rule("", ["services/status"], ["update"]),
+            rule("", ["services", "endpoints"], [*_WATCH, "update"]),
+            rule("", ["nodes"], [*_WATCH, "update", "patch"]),
+            rule("coordination.k8s.io", ["leases"], [*_WATCH, "update", "create"]),
+            rule("discovery.k8s.io", ["endpointslices"], [*_WATCH, "update"]),
+            rule("", ["pods"], ["list"]),
         ]
         if not self.role:
-            rules.append(_rule("networking.k8s.io", ["servicecidrs"], [*_WATCH]))
+            rules.append(rule("networking.k8s.io", ["servicecidrs"], [*_WATCH]))
         if self.events:
-            rules.append(_rule("", ["events"], ["create", "patch"]))
+            rules.append(rule("", ["events"], ["create", "patch"]))
         return rules
 
 
-def _rbac(kind: str, metadata: Manifest, **parts: Any) -> Manifest:
+def rbac(kind: str, metadata: Manifest, **parts: Any) -> Manifest:
+    """Return an object of the API group for rights."""
     return {"apiVersion": f"{_GROUP}/v1", "kind": kind, "metadata": metadata} | parts
 
 
-def _rule(group: str, resources: list[str], verbs: list[str]) -> Manifest:
+def rule(group: str, resources: list[str], verbs: list[str]) -> Manifest:
+    """Return a rule of a role."""
     return {"apiGroups": [group], "resources": resources, "verbs": verbs}

@@ -18,6 +18,7 @@ PARTS = {
     "frames": "leadership to first frame, for one address and for a thousand",
     "thousand": "a planned stop of the holder of a thousand Services",
     "listing": "ten thousand Services listed and watched",
+    "provider": "a thousand Services at once, alone and beside ten thousand; a restart",
     "emulator": "Lease updates and fan-out of the built-in API server",
 }
 
