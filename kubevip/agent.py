@@ -18,7 +18,7 @@ from kubevip.controllers.publishing import Publishing
 from kubevip.controllers.services import Services
 from kubevip.dump import dump
 from kubevip.election import Timing
-from kubevip.errors import ConfigError
+from kubevip.errors import BrokenBackend, ConfigError, UnknownBackend
 from kubevip.kube.client import Client
 from kubevip.kube.connect import connect, warn_of_other_namespace
 from kubevip.kube.events import Events
@@ -28,7 +28,7 @@ from kubevip.kube.reflector import Reflector
 from kubevip.kube.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES, EndpointSlice, EndpointsObject, Service
 from kubevip.kube.sinks import EndpointsSink, ServiceSink, SliceSink
 from kubevip.metrics import exposition, metrics
-from kubevip.model import LeaseKey
+from kubevip.model import Family, LeaseKey
 from kubevip.net.monitor import Monitor
 from kubevip.net.routes import default_interface
 from kubevip.registry import Registry
@@ -64,18 +64,19 @@ class Agent:
     async def run(self) -> None:
         """Do the work of an agent.
 
-        :raises ConfigError: if there are no credentials, or no interface to work on.
-        :raises KubeVipError: if a backend can't be used.
+        :raises ConfigError: if there are no credentials, no interface to work on, or no such backend.
+        :raises KubeVipError: if the interface that is named isn't there.
         """
         settings = self.settings
         async with AsyncExitStack() as stack:
             registry = Registry()
+            backends = self._choose_backends(registry)
             candidates = kubeconfig_candidates(settings, self._environ)
             client = await stack.enter_async_context(await connect(candidates))
             self._parts = parts = await stack.enter_async_context(
                 holding(
                     settings.node.name,
-                    backends=registry.choose(settings.node.backends),
+                    backends=backends,
                     registry=registry,
                     timing=self._timing(),
                     linger=settings.election.linger,
@@ -91,6 +92,12 @@ class Agent:
             await self._leave(parts)
             tasks.cancel_scope.cancel()
 
+    def _choose_backends(self, registry: Registry) -> dict[Family, str]:
+        try:
+            return registry.choose(self.settings.node.backends)
+        except (BrokenBackend, UnknownBackend) as error:
+            raise ConfigError([f"vip_backends={','.join(self.settings.node.backends)}: {error}"]) from error
+
     # Starting
 
     async def _begin(self, client: Client, parts: Parts, tasks: anyio.abc.TaskGroup) -> None:
@@ -102,8 +109,7 @@ class Agent:
         addresses = settings.control_plane.addresses if control_plane else ()
         governing = dict.fromkeys(addresses, control_plane) if control_plane else {}
         ownership = Ownership(Claims(governing, services), parts.keeper)
-        for key in {control_plane, services} - {None}:
-            assert key is not None
+        for key in dict.fromkeys(key for key in (control_plane, services) if key is not None):
             self._electors[key] = Elector(key, settings.node.name, self._timing(), leases, parts.keeper)
         await anyio.to_thread.run_sync(warn_of_other_namespace, tuple(self._electors))
         if control_plane:

@@ -46,6 +46,7 @@ class AgentStatistics:
             return [*found, "starting"]
         found += _complaints(self.electors, self.reflectors)
         found += [f"{vip}: {reason}" for vip, reason in self.keeper.failing.items()]
+        found += [f"{vip}: another machine ({mac}) answers for it" for vip, mac in self.keeper.contested.items()]
         missing = self.keeper.wanted - self.keeper.announced
         if missing > 0:
             found.append(f"{missing} of {self.keeper.wanted} addresses are not announced yet")

@@ -1,7 +1,7 @@
 """An ordinary TCP service at an address that moves between hosts.
 
 Run it on each host: ``python failover.py 10.0.0.5 eth0 default/failover 7000``. All that it needs of Kubernetes
-is the right to get, watch, create and update one Lease, by the credentials that kubectl would use.
+is the right to get, list, watch, create and update one Lease, by the credentials that kubectl would use.
 """
 
 import asyncio

@@ -74,6 +74,10 @@ class Clearance:
         """Tell whether *vip* may be put on its link."""
         return vip in self._clear
 
+    def contested(self) -> dict[Vip, str]:
+        """Return the VIPs that are left to another machine, with its MAC address."""
+        return {vip: question.told for vip, question in self._questions.items() if question.told}
+
     def grant(self, vips: Iterable[Vip]) -> None:
         """Let *vips* be taken without asking."""
         for vip in vips:

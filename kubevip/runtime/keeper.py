@@ -43,13 +43,15 @@ MANY = 300
 class KeeperStatistics:
     """A snapshot of the addresses: how many are wanted here, held, announced, failing and being handed over.
 
-    *healed* and *conflicts* count from the start; *busy* is for how many seconds the kernel has been asked.
+    *contested* are left to another machine, whose MAC address it is. *healed* and *conflicts* count from the start;
+    *busy* is for how many seconds the kernel has been asked.
     """
 
     wanted: int
     held: int
     announced: int
     failing: Mapping[Vip, str]
+    contested: Mapping[Vip, str]
     lingering: int
     healed: int
     conflicts: int
@@ -203,6 +205,7 @@ class Keeper:
             held=len(self._held),
             announced=announced,
             failing=self._retry.failing(),
+            contested=self._clearance.contested(),
             lingering=self._handover.count,
             healed=self._healed,
             conflicts=self._conflicts,

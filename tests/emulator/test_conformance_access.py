@@ -125,6 +125,19 @@ async def test_right_may_be_for_one_name(bob):
     assert (await bob.get("configmaps", "other")).status == 403
 
 
+async def test_right_for_one_name_covers_lists_that_select_it(bob):
+    rule = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "watch"], "resourceNames": ["mine"]}
+    await bind(bob, [rule], [BOB])
+    path = f"/api/v1/namespaces/{bob.namespace}/configmaps"
+    await eventually(lambda: bob.call("GET", f"{path}?fieldSelector=metadata.name=mine"), 200)
+    assert (await bob.call("GET", path)).status == 403
+    for selector in ("metadata.name!=mine", "metadata.namespace=mine"):
+        assert (await bob.call("GET", f"{path}?fieldSelector={selector}")).status == 403
+    other = await bob.call("GET", f"{path}?fieldSelector=metadata.name=other")
+    assert other.status == 403
+    assert 'configmaps "other" is forbidden' in other.message
+
+
 async def test_right_for_a_subresource_is_its_own(bob):
     await as_admin(bob, "create", "services", {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 1}]}})
     await bind(bob, [{"apiGroups": [""], "resources": ["services/status"], "verbs": ["patch"]}], [BOB])
