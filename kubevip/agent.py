@@ -33,6 +33,7 @@ from kubevip.net.monitor import Monitor
 from kubevip.net.routes import default_interface
 from kubevip.registry import Registry
 from kubevip.runtime.elector import Elector
+from kubevip.runtime.pulse import Pulse
 from kubevip.runtime.supervise import supervised
 from kubevip.server import Server
 from kubevip.service import ClassFilter
@@ -54,6 +55,7 @@ class Agent:
     _parts: Parts | None = attrs.field(default=None, init=False)
     _waiting: str = attrs.field(default="", init=False)
     _electors: dict[LeaseKey, Elector] = attrs.field(factory=dict, init=False)
+    _pulses: dict[LeaseKey, Pulse] = attrs.field(factory=dict, init=False)
     _services: Services | None = attrs.field(default=None, init=False)
     _reflectors: dict[str, AnyReflector] = attrs.field(factory=dict, init=False)
 
@@ -110,7 +112,7 @@ class Agent:
         governing = dict.fromkeys(addresses, control_plane) if control_plane else {}
         ownership = Ownership(Claims(governing, services), parts.keeper)
         for key in dict.fromkeys(key for key in (control_plane, services) if key is not None):
-            self._electors[key] = Elector(key, settings.node.name, self._timing(), leases, parts.keeper)
+            self._electors[key] = self._elector(key, leases, parts, tasks)
         await anyio.to_thread.run_sync(warn_of_other_namespace, tuple(self._electors))
         if control_plane:
             ownership.claim(CONTROL_PLANE, [placing.control_plane(address) for address in addresses])
@@ -120,6 +122,18 @@ class Agent:
             if services != control_plane:
                 tasks.start_soon(self._campaign_when_synced, self._electors[services])
         tasks.start_soon(supervised, "renewing credentials", client.keep_credentials_fresh)
+
+    def _elector(self, key: LeaseKey, leases: KubeLeases, parts: Parts, tasks: anyio.abc.TaskGroup) -> Elector:
+        """Make the elector of a Lease, with heartbeats where they are asked for."""
+        node, election = self.settings.node.name, self.settings.election
+        if election.failover == "off":
+            return Elector(key, node, self._timing(), leases, parts.keeper)
+        pulse = Pulse(parts.host, parts.keeper, parts.announcers, parts.keeper.governed_by, election.heartbeat)
+        elector = Elector(key, node, self._timing(), leases, pulse)
+        pulse.attach(elector)
+        self._pulses[key] = pulse
+        tasks.start_soon(supervised, "sending heartbeats", pulse.run)
+        return elector
 
     def _start_services(
         self,

@@ -36,6 +36,7 @@ class Parts:
     links: Monitor
     addresses: KernelAddresses
     wire: Wire
+    host: LocalHost
     announcers: Mapping[Family, Announcer]
 
 
@@ -78,7 +79,9 @@ async def holding(
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(shielded, keeping, keeper.run)
             try:
-                yield Parts(keeper=keeper, links=links, addresses=addresses, wire=wire, announcers=announcers)
+                yield Parts(
+                    keeper=keeper, links=links, addresses=addresses, wire=wire, host=host, announcers=announcers
+                )
             finally:
                 keeping.cancel()
                 with anyio.move_on_after(LAST_SECONDS, shield=True):

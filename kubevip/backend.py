@@ -93,10 +93,12 @@ class Host(Protocol):
         received: Callable[[bytes], None],
         *,
         bpf: Sequence[BpfInstruction] = (),
+        group: bytes = b"",
     ) -> AbstractContextManager[None]:
         """Hand each frame of *ethertype* that arrives on *interface* to *received* while the context is open.
 
-        *bpf* is a classic BPF program by which the kernel keeps back all other frames.
+        *bpf* is a classic BPF program by which the kernel keeps back all other frames. *group* is an Ethernet
+        multicast address that the interface is to let through, too.
 
         :raises NetworkError: if the interface is gone.
         """

@@ -91,7 +91,8 @@ class Record:
     """What a Lease says. *holder* is empty where nobody holds it.
 
     *acquired* and *renewed* are the Lease's own texts, only ever compared for change; *version* is its
-    resourceVersion. *original* is for the store alone, which gets the record back with a write.
+    resourceVersion. *badge* is what its holder says of its heartbeats (``kubevip.heartbeat``). *original* is for the
+    store alone, which gets the record back with a write.
     """
 
     holder: str
@@ -100,6 +101,7 @@ class Record:
     acquired: str = ""
     renewed: str = ""
     version: str = ""
+    badge: str = attrs.field(default="", repr=False)
     original: object = attrs.field(default=None, eq=False, repr=False)
 
     @property
@@ -114,12 +116,16 @@ class Record:
 
 @attrs.frozen
 class Claim:
-    """What a write would make of a Lease. *fresh*: the term starts now, so its acquire time is now."""
+    """What a write would make of a Lease. *fresh*: the term starts now, so its acquire time is now.
+
+    A *badge* is written; where there is none, that of the Lease stays.
+    """
 
     holder: str
     duration: int
     transitions: int
     fresh: bool
+    badge: str = attrs.field(default="", repr=False)
 
 
 class Cause(enum.Enum):
@@ -129,6 +135,7 @@ class Cause(enum.Enum):
     VACANT = "nobody holds it"
     OURS = "it names this node"
     EXPIRED = "its holder has not renewed it"
+    MISSED = "its holder is heard no more, and nobody answers for its addresses"
     RENEWAL = "we lead"
     RELEASE = "we give it up"
 
@@ -188,6 +195,8 @@ class Candidate:
     _twin: bool = attrs.field(default=False, init=False)
     _races_lost: int = attrs.field(default=0, init=False)
     _resigned: bool = attrs.field(default=False, init=False)
+    _missed: str = attrs.field(default="", init=False)
+    _renewal_wanted: bool = attrs.field(default=False, init=False)
 
     # What it knows
 
@@ -256,6 +265,7 @@ class Candidate:
             return Read()
         step = self._give_up() if self._resigned else self._hold_or_campaign(now)
         self._writing = isinstance(step, Write)
+        self._renewal_wanted = False
         return step
 
     def _give_up(self) -> Write | Wait:
@@ -267,7 +277,7 @@ class Candidate:
     def _hold_or_campaign(self, now: float) -> Write | Wait:
         if self.leading(now):
             assert self._granted is not None
-            due = self.timing.beat_after(self._granted)
+            due = -math.inf if self._renewal_wanted else self.timing.beat_after(self._granted)
             return Wait(due) if now < due else self._claim(Cause.RENEWAL)
         if self._record is None:
             return self._claim(Cause.ABSENT)
@@ -275,6 +285,8 @@ class Candidate:
             return self._claim(Cause.VACANT)
         if self._ours(self._record):
             return self._claim(Cause.OURS)
+        if self._record.holder == self._missed:
+            return self._claim(Cause.MISSED)
         # A Lease that states no duration is given ours: client-go would take it at once, which isn't safer.
         expires = self._observed_at + (self._record.duration or self.timing.duration)
         return Wait(expires) if now < expires else self._claim(Cause.EXPIRED)
@@ -373,6 +385,19 @@ class Candidate:
             self._not_before = max(now, asked + self.timing.retry_period)
         else:
             self._not_before = now + self._pause()
+
+    def miss(self, holder: str) -> None:
+        """Take the Lease from *holder* now, if it has it; with an empty name, wait as usual."""
+        self._missed = holder
+
+    def hurry_renewal(self) -> None:
+        """Renew with the next step, if we lead."""
+        self._renewal_wanted = True
+
+    def doubt(self, now: float) -> None:
+        """Count our own term as over at *now*: others may have taken the Lease. A renewal that succeeds begins anew."""
+        if self._granted is not None:
+            self._granted = min(self._granted, now - self.timing.renew_deadline)
 
     def resign(self) -> None:
         """Give up the Lease with the next step, and campaign no more."""

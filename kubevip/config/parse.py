@@ -117,6 +117,13 @@ INTEGER = integer()
 PORT = Form("port", whole(1, 65535, "a port"))
 OPTIONAL_PORT: Form[int | None] = Form("port", _optional_port, lambda value: str(value or 0))
 SECONDS = seconds()
+
+
+def _heartbeat(text: str) -> float:
+    return whole(10, 1000, "milliseconds")(text) / 1000
+
+
+HEARTBEAT = Form("heartbeat", _heartbeat, lambda value: str(round(value * 1000)))
 ARP_RATE = Form("milliseconds", _arp_rate, lambda value: str(round(value * 1000)))
 PATH = Form("path", Path)
 NODE_NAME = Form("node name", _node_name)

@@ -171,6 +171,22 @@ class Election:
         since="0.1.8",
         help="seconds between renewals, and between tries to take a Lease",
     )
+    failover: str = setting(
+        env="vip_failover",
+        flags=("--failover",),
+        form=form.choice("off", "fast"),
+        default="off",
+        since="kubevip",
+        help="fast: candidates send heartbeats, and take the Lease of a holder that is gone before it expires",
+    )
+    heartbeat: float = setting(
+        env="vip_heartbeat",
+        flags=("--heartbeat",),
+        form=form.HEARTBEAT,
+        default=0.1,
+        since="kubevip",
+        help="milliseconds between heartbeats, from 10 to 1000 (vip_failover=fast)",
+    )
     linger: float = setting(
         env="vip_linger",
         flags=("--linger",),

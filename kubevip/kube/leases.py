@@ -9,6 +9,7 @@ import anyio
 import attrs
 import msgspec
 
+from kubevip import heartbeat
 from kubevip.election import Claim, Record
 from kubevip.errors import Conflict, LeaseConflict, NotFound
 from kubevip.kube.client import Client
@@ -104,6 +105,7 @@ def to_record(lease: RawLease) -> Record:
         acquired=spec.get("acquireTime") or "",
         renewed=spec.get("renewTime") or "",
         version=str(lease.metadata.get("resourceVersion", "")),
+        badge=(lease.metadata.get("annotations") or {}).get(heartbeat.ANNOTATION, ""),
         original=lease,
     )
 
@@ -111,6 +113,7 @@ def to_record(lease: RawLease) -> Record:
 def to_body(lease: LeaseKey, claim: Claim, base: Record | None, now: datetime.datetime) -> dict[str, Any]:
     """Build the object that a write sends: *base* with the claim in it, all else left as it was."""
     moment = micro_time(now)
+    annotations = {heartbeat.ANNOTATION: claim.badge} if claim.badge else {}
     spec: dict[str, Any] = {}
     metadata: dict[str, Any] = {"name": lease.name, "namespace": lease.namespace}
     if base is not None:
@@ -119,6 +122,8 @@ def to_body(lease: LeaseKey, claim: Claim, base: Record | None, now: datetime.da
             metadata |= base.original.metadata
         metadata["resourceVersion"] = base.version
         metadata.pop("managedFields", None)
+    if annotations:
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), **annotations}
     spec |= {
         "holderIdentity": claim.holder,
         "leaseDurationSeconds": claim.duration,

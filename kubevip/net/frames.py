@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import errno
 import socket
+import struct
 from collections.abc import Callable, Iterator, Sequence
 
 import attrs
@@ -21,6 +22,8 @@ from kubevip.net.netns import Enter
 
 # The link was taken away, or replaced by another one of its name: a new socket may do.
 _STALE = (errno.ENXIO, errno.ENODEV, errno.EBADF)
+# linux/if_packet.h
+_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, _PACKET_MR_MULTICAST = 263, 1, 0
 # A burst is taken in turns with everything else that the loop has to do.
 _AT_ONCE = 64
 
@@ -111,10 +114,18 @@ class Wire:
 
     @contextlib.contextmanager
     def listen(
-        self, interface: str, ethertype: int, received: Received, *, bpf: Sequence[BpfInstruction] = ()
+        self,
+        interface: str,
+        ethertype: int,
+        received: Received,
+        *,
+        bpf: Sequence[BpfInstruction] = (),
+        group: bytes = b"",
     ) -> Iterator[None]:
         """Hand each arriving frame of *ethertype* to *received*; see ``kubevip.backend.Host``."""
         ear = self._ear(interface, ethertype, tuple(bpf))
+        if group:
+            _join(ear.sock, ear.index, group)
         ear.add(received)
         try:
             yield
@@ -142,6 +153,12 @@ class Wire:
             self._forget(interface)
         for ear in self._ears.values():
             ear.sock.close()
+
+
+def _join(sock: socket.socket, index: int, group: bytes) -> None:
+    """Have the link let *group* through, while *sock* is open (packet(7), PACKET_ADD_MEMBERSHIP)."""
+    request = struct.pack("iHH8s", index, _PACKET_MR_MULTICAST, len(group), group)
+    sock.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, request)
 
 
 def _packet_socket(interface: str, ethertype: int) -> socket.socket:

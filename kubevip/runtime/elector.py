@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Protocol
 
 import anyio
 import attrs
 
-from kubevip.election import Candidate, Cause, Read, Standing, Timing, Wait, Write
+from kubevip.election import Candidate, Cause, Claim, Read, Record, Standing, Timing, Wait, Write
 from kubevip.errors import Conflict
 from kubevip.model import LeaseKey, Term
 from kubevip.ports import LeaseStore, Observation
@@ -52,6 +53,8 @@ class Elector:
     timing: Timing
     _store: LeaseStore
     _follower: Follower
+    badge: Callable[[Claim, Record | None], str] = lambda _claim, _base: ""
+    """What to write into the Lease of our heartbeats with a claim to what it was before; empty for nothing."""
 
     _candidate: Candidate = attrs.field(init=False)
     _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
@@ -71,6 +74,30 @@ class Elector:
     def term(self) -> Term | None:
         """The current term; ``None`` where this node doesn't lead now."""
         return self._candidate.term(self._now())
+
+    @property
+    def record(self) -> Record | None:
+        """The Lease as last seen; ``None`` where it is absent or not seen yet."""
+        return self._candidate.record
+
+    def miss(self, holder: str) -> None:
+        """Take the Lease from *holder* at once, though it has not expired; with an empty name, wait as usual.
+
+        That is only right where nobody answers for what the Lease protects.
+        """
+        self._candidate.miss(holder)
+        self._wake.set()
+
+    def doubt(self) -> None:
+        """Stop leading at once: others may have taken the Lease. A renewal that succeeds begins anew."""
+        self._candidate.doubt(self._now())
+        self._tell()
+        self._wake.set()
+
+    def renew(self) -> None:
+        """Renew now, if we lead, to learn whether we still do."""
+        self._candidate.hurry_renewal()
+        self._wake.set()
 
     def resign(self) -> None:
         """Release the Lease if we have it; ``run()`` returns when that is done, or at once where it never began."""
@@ -145,7 +172,8 @@ class Elector:
             self._follower.campaigning(self.lease, write.cause)
         try:
             with anyio.fail_after(self.timing.attempt_timeout):
-                record = await self._store.write(self.lease, write.claim, write.base)
+                claim = attrs.evolve(write.claim, badge=self.badge(write.claim, write.base))
+                record = await self._store.write(self.lease, claim, write.base)
         except Conflict:
             self._candidate.lost_race(self._now())
             self._answered()

@@ -24,6 +24,7 @@ class Frames(Protocol):
         received: Callable[[bytes], None],
         *,
         bpf: Sequence[BpfInstruction] = (),
+        group: bytes = b"",
     ) -> AbstractContextManager[None]:
         """Hand arriving frames to *received* while the context is open."""
 
@@ -56,6 +57,7 @@ class LocalHost:
         received: Callable[[bytes], None],
         *,
         bpf: Sequence[BpfInstruction] = (),
+        group: bytes = b"",
     ) -> AbstractContextManager[None]:
         """Hand each frame of *ethertype* that arrives on *interface* to *received*."""
-        return self._frames.listen(interface, ethertype, received, bpf=bpf)
+        return self._frames.listen(interface, ethertype, received, bpf=bpf, group=group)

@@ -131,7 +131,8 @@ class Keeper:
         Who answers after the Lease of a known holder was deleted is that holder, who waits to see us.
         """
         vips = self._mandates.governed_by(lease)
-        if cause is Cause.VACANT:
+        if cause in (Cause.VACANT, Cause.MISSED):
+            # Of a missed holder's addresses has been asked just now.
             self._clearance.grant(vips)
         elif cause is Cause.OURS:
             self._clearance.adopt(vips)
@@ -172,6 +173,10 @@ class Keeper:
         self._handover.watch([vip for vip in self._mandates.governed_by(lease) if vip in self._held])
 
     # What it tells
+
+    def governed_by(self, lease: LeaseKey) -> Collection[Vip]:
+        """Return the VIPs that are to be held by whoever leads *lease*."""
+        return self._mandates.governed_by(lease)
 
     def term_of(self, vip: Vip) -> Term | None:
         """Return the term by which *vip* is held and announced here now, or ``None``."""

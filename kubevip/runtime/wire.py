@@ -54,10 +54,16 @@ def watching(
         yield
 
 
-async def ask(vips: Collection[Vip], announcers: Mapping[Family, Announcer], link_of: LinkOf) -> dict[Vip, str]:
+async def ask(
+    vips: Collection[Vip],
+    announcers: Mapping[Family, Announcer],
+    link_of: LinkOf,
+    *,
+    within: float = ANSWER_WITHIN,
+) -> dict[Vip, str]:
     """Ask on the wire who holds *vips*; return the MAC address of each that another machine answered for.
 
-    It takes ``ANSWER_WITHIN`` seconds, for one and for a thousand.
+    It takes *within* seconds, for one and for a thousand.
     """
     answered: dict[Vip, str] = {}
     silent = set(vips)
@@ -71,7 +77,7 @@ async def ask(vips: Collection[Vip], announcers: Mapping[Family, Announcer], lin
 
     with watching(vips, announcers, link_of, report):
         await _probe(vips, announcers)
-        with anyio.move_on_after(ANSWER_WITHIN):
+        with anyio.move_on_after(within):
             await all_answered.wait()
     return answered
 

@@ -84,6 +84,7 @@ class FakeHost:
         received: Callable[[bytes], None],
         *,
         bpf: Sequence[BpfInstruction] = (),
+        group: bytes = b"",
     ) -> Iterator[None]:
         """Hand each frame of *ethertype* that arrives on *interface* to *received*."""
         self.links.get(interface)

@@ -66,7 +66,8 @@ class MemoryLeases:
             raise LeaseConflict(f"{lease} has changed meanwhile", status=409)
         version = str(next(self._numbers))
         acquired = version if claim.fresh or base is None else base.acquired
-        record = Record(claim.holder, claim.duration, claim.transitions, acquired, version, version)
+        badge = claim.badge or (base.badge if base is not None else "")
+        record = Record(claim.holder, claim.duration, claim.transitions, acquired, version, version, badge)
         self._publish(lease, record, version)
         return record
 

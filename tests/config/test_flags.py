@@ -25,7 +25,7 @@ _OTHERS = """
     controlPlaneHealthCheckFailureThreshold controlPlaneHealthCheckCAPath namespace log tableID tableType
     routingProtocol lbClassName servicesLeaseName dnsMode dhcpMode dhcpBackoffAttempts healthCheckPort debounceTime
     prometheusHTTPServer promethuesHTTPServer etcdCACert etcdCert etcdKey etcdEndpoints k8sConfigPath config-file
-    instanceName cidr metalKey metalProject metalProjectID provider-config linger log-format backends
+    instanceName cidr metalKey metalProject metalProjectID provider-config linger log-format backends failover heartbeat
 """
 BOOLEANS, OTHERS = _BOOLEANS.split(), _OTHERS.split()
 

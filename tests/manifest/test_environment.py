@@ -19,6 +19,8 @@ TEXTS = {
     "port": st.integers(1024, 65535).map(str),
     "integer": st.integers(-8, 8).map(str),
     "milliseconds": st.integers(0, 10_000).map(str),
+    "heartbeat": st.integers(10, 1000).map(str),
+    "off|fast": st.sampled_from(["off", "fast"]),
     "namespace": NAMES,
     "Lease": NAMES | st.tuples(NAMES, NAMES).map("/".join),
     "interface": st.sampled_from(["eth0", "bond0.100", "auto", "lo"]),

@@ -15,6 +15,7 @@ from kubevip.registry import Registry
 from kubevip.runtime.announcer import Announcer
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.keeper import Keeper
+from kubevip.runtime.pulse import Pulse
 from kubevip.testing.history import Tenure, tenures
 from kubevip.testing.host import FakeHost
 from kubevip.testing.process import Process
@@ -28,7 +29,8 @@ class Machine:
     """A node that campaigns and holds VIPs from ``start()`` until ``stop()``, in virtual time.
 
     What it puts together is what the agent puts together. Open it as a context manager: at the end it is gone
-    without a trace, whatever state it is in. *wants* says which VIPs it holds by which Lease.
+    without a trace, whatever state it is in. *wants* says which VIPs it holds by which Lease. With a *heartbeat*
+    (seconds) it sends heartbeats.
     """
 
     node: str
@@ -39,12 +41,14 @@ class Machine:
     linger: float = attrs.field(default=3.0, kw_only=True)
     backends: Mapping[Family, str] = attrs.field(default=LAYER_2, kw_only=True)
     registry: Registry = attrs.field(factory=Registry, kw_only=True)
+    heartbeat: float | None = attrs.field(default=None, kw_only=True)
 
     host: FakeHost = attrs.field(init=False)
     process: Process = attrs.field(init=False)
     keeper: Keeper = attrs.field(init=False)
     announcers: dict[Family, Announcer] = attrs.field(factory=dict, init=False)
     electors: dict[LeaseKey, Elector] = attrs.field(factory=dict, init=False)
+    pulses: list[Pulse] = attrs.field(factory=list, init=False)
     _tasks: asyncio.TaskGroup = attrs.field(factory=asyncio.TaskGroup, init=False)
     _running: "asyncio.Task[None] | None" = attrs.field(default=None, init=False)
     _stopping: asyncio.Event = attrs.field(init=False)
@@ -55,13 +59,22 @@ class Machine:
 
     def _make(self) -> None:
         self.process, self._stopping = Process(self.node), asyncio.Event()
-        self.announcers, self.electors = {}, {}
+        self.announcers, self.electors, self.pulses = {}, {}, []
         for family, name in self.backends.items():
             backend = self.registry[name](self.host)
             self.announcers[family] = Announcer(name, backend, backend.cadence)
         self.keeper = Keeper(self.host.addresses, self.host.links, self.announcers, self.timing, self.linger)
         for lease in dict.fromkeys(self.wants.values()):
-            self.electors[lease] = Elector(lease, self.node, self.timing, self.leases, self.keeper)
+            self.electors[lease] = self._elector(lease)
+
+    def _elector(self, lease: LeaseKey) -> Elector:
+        if self.heartbeat is None:
+            return Elector(lease, self.node, self.timing, self.leases, self.keeper)
+        pulse = Pulse(self.host, self.keeper, self.announcers, self.keeper.governed_by, self.heartbeat)
+        elector = Elector(lease, self.node, self.timing, self.leases, pulse)
+        pulse.attach(elector)
+        self.pulses.append(pulse)
+        return elector
 
     async def __aenter__(self) -> Self:
         """Start its process."""
@@ -108,6 +121,8 @@ class Machine:
                 tasks.start_soon(self.keeper.run)
                 for elector in self.electors.values():
                     tasks.start_soon(elector.run)
+                for pulse in self.pulses:
+                    tasks.start_soon(pulse.run)
                 await self._stopping.wait()
                 await self._leave()
                 tasks.cancel_scope.cancel()

@@ -1,0 +1,282 @@
+"""Sends heartbeats for a Lease, and listens to those of others: a holder that is gone is known within a few of them.
+
+A candidate that misses the holder asks on the wire for its addresses. As long as somebody answers, an agent has died
+on a node that lives: nobody hurries, until the kernel lets the address go. When nobody does, it takes the Lease.
+
+A holder that hears nobody any more may be the one that is cut off: it renews at once, and when that isn't answered
+within a few heartbeats, it lets go of its addresses rather than wait for its deadline. So it has none when the cut
+heals, though others have taken the Lease meanwhile.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Callable, Collection, Mapping
+
+import anyio
+import attrs
+
+from kubevip.backend import Host
+from kubevip.election import Cause, Claim, Record, Standing
+from kubevip.errors import KubeVipError
+from kubevip.heartbeat import DESTINATION, ETHERTYPE, Badge, Beat, Role, Unreadable, Vigil, seal, unseal
+from kubevip.model import Family, LeaseKey, Term, Vip
+from kubevip.runtime.announcer import Announcer
+from kubevip.runtime.elector import Elector, Follower
+from kubevip.runtime.wire import ANSWER_WITHIN, ask
+
+log = logging.getLogger(__name__)
+
+# Of many addresses of a Lease, so many are asked for: all have the same holder.
+SAMPLE = 8
+# How often nobody has to answer before the holder counts as gone. A question takes 15 ms.
+SILENT = 3
+# However short the interval, a kernel is given so many seconds to answer.
+SHORTEST_ANSWER = 0.005
+# How soon is asked again while a kernel still answers.
+AGAIN = 0.02
+# A cut-off holder gives the API server so many intervals to answer.
+ANSWERS_WITHIN = 2
+
+
+@attrs.frozen
+class PulseStatistics:
+    """A snapshot: heartbeats sent, heard and refused; *missed* counts holders that were missed, *cut_off* ourselves.
+
+    *hears* are those heard lately.
+    """
+
+    sent: int
+    heard: int
+    refused: int
+    missed: int
+    cut_off: int
+    hears: Collection[str]
+
+
+@attrs.define(eq=False)
+class Pulse:
+    """The heartbeats of one node for one Lease, from ``run()`` until it is cancelled. It is the elector's follower.
+
+    What the elector tells goes on to *follower*. *vips* returns the addresses that the Lease governs. *interval* is
+    in seconds.
+    """
+
+    _host: Host
+    _follower: Follower
+    _announcers: Mapping[Family, Announcer]
+    _vips: Callable[[LeaseKey], Collection[Vip]]
+    interval: float
+
+    _elector: Elector = attrs.field(init=False)
+    _term: Term | None = attrs.field(default=None, init=False)
+    _key: bytes = attrs.field(factory=lambda: secrets.token_bytes(32), init=False)
+    _vigil: Vigil | None = attrs.field(default=None, init=False)
+    _badge_text: str = attrs.field(default="", init=False)
+    _ears: dict[str, contextlib.ExitStack] = attrs.field(factory=dict, init=False)
+    _sequence: int = attrs.field(factory=time.time_ns, init=False)
+    _asked: float | None = attrs.field(default=None, init=False)
+    _counts: dict[str, int] = attrs.field(factory=dict, init=False)
+    _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+
+    def attach(self, elector: Elector) -> None:
+        """Serve *elector*, which has this pulse as its follower."""
+        self._elector = elector
+        elector.badge = self._write_badge
+
+    # The elector's follower
+
+    def campaigning(self, lease: LeaseKey, cause: Cause) -> None:
+        """See ``Follower``."""
+        self._follower.campaigning(lease, cause)
+
+    def standing(self, lease: LeaseKey, standing: Standing, term: Term | None) -> None:
+        """See ``Follower``."""
+        if (term is None) != (self._term is None):
+            self._wake.set()
+        self._term = term
+        self._follower.standing(lease, standing, term)
+
+    def _write_badge(self, claim: Claim, base: Record | None) -> str:
+        """Say in the Lease that we send heartbeats, with a new key for each term."""
+        if not claim.holder:
+            return ""
+        before = Badge.parse(base.badge) if base else None
+        if before is not None and (before.holder, before.term) == (claim.holder, claim.transitions):
+            if before.key == self._key and before.interval == self.interval:
+                return base.badge if base else ""
+            previous = before.previous
+        else:
+            self._key = secrets.token_bytes(32)
+            previous = before.key if before and base and base.transitions == before.term else b""
+        return str(Badge(claim.holder, claim.transitions, self.interval, self._key, previous))
+
+    # Driving
+
+    async def run(self) -> None:
+        """Send and listen, until cancelled."""
+        try:
+            while True:
+                self._follow_badge()
+                self._listen()
+                due = self._now() + self.interval
+                if self._vigil is not None:
+                    self._send(self._vigil)
+                    await self._look(self._vigil)
+                with anyio.move_on_after(due - self._now()):
+                    await self._wake.wait()
+                self._wake.clear()
+                late = self._now() - due
+                if late > self.interval and self._vigil is not None:
+                    # What arrived meanwhile has not been read yet.
+                    self._vigil.excuse(self._now())
+        finally:
+            for ear in self._ears.values():
+                ear.close()
+
+    def _follow_badge(self) -> None:
+        """Go by the badge in the Lease, if it is of its present holder."""
+        record = self._elector.record
+        text = record.badge if record else ""
+        badge = Badge.parse(text) if text else None
+        if record is None or badge is None or (badge.holder, badge.term) != (record.holder, record.transitions):
+            self._vigil, self._badge_text = None, ""
+        elif text != self._badge_text:
+            self._vigil, self._badge_text = Vigil(badge, self._elector.identity), text
+            self._asked = None
+        if self._vigil is None or self._vigil.badge.holder == self._elector.identity:
+            self._elector.miss("")
+
+    def _listen(self) -> None:
+        wanted = self._interfaces() if self._vigil is not None else set()
+        for name in self._ears.keys() - wanted:
+            self._ears.pop(name).close()
+        for name in wanted - self._ears.keys():
+            ear = contextlib.ExitStack()
+            with contextlib.suppress(KubeVipError):
+                ear.enter_context(self._host.listen(name, ETHERTYPE, self._received, group=DESTINATION))
+                self._ears[name] = ear
+
+    def _interfaces(self) -> set[str]:
+        return {vip.interface for vip in self._vips(self._elector.lease)}
+
+    def _send(self, vigil: Vigil) -> None:
+        leading = self._term is not None
+        if leading != (vigil.badge.holder == self._elector.identity):
+            return
+        self._sequence += 1
+        role = Role.HOLDER if leading else Role.CANDIDATE
+        lease, identity = self._elector.lease, self._elector.identity
+        beat = Beat(lease, identity, role, vigil.badge.term, self._sequence, self.interval)
+        for name in self._interfaces():
+            # A link that is down is told of elsewhere.
+            with contextlib.suppress(KubeVipError):
+                self._host.send(name, seal(beat, vigil.badge, self._host.link(name).mac))
+                self._count("sent")
+
+    def _received(self, frame: bytes) -> None:
+        vigil = self._vigil
+        if vigil is None:
+            return
+        try:
+            beat = unseal(frame, self._elector.lease, vigil.badge)
+        except Unreadable as error:
+            self._refuse(str(error))
+            return
+        now = self._now()
+        if beat.term > vigil.badge.term:
+            self._succeeded(beat)
+        elif vigil.heard(beat, now):
+            self._count("heard")
+            if beat.role is Role.HOLDER:
+                self._elector.miss("")
+            self._asked = None
+
+    def _refuse(self, why: str) -> None:
+        self._count("refused")
+        if self._counts["refused"] == 1:
+            log.warning("refused a heartbeat", extra={"lease": str(self._elector.lease), "reason": why})
+
+    def _succeeded(self, beat: Beat) -> None:
+        """A holder of a later term says so with our own key: whatever we were, we are it no more."""
+        if beat.role is Role.HOLDER and self._term is not None:
+            log.warning(
+                "another node leads: letting go", extra={"lease": str(self._elector.lease), "holder": beat.sender}
+            )
+            self._elector.doubt()
+
+    # Missing
+
+    async def _look(self, vigil: Vigil) -> None:
+        now = self._now()
+        if self._term is not None:
+            self._look_for_company(vigil, now)
+        elif vigil.suspects_holder(now) and vigil.company(now):
+            await self._ask_for(vigil)
+
+    async def _ask_for(self, vigil: Vigil) -> None:
+        """Ask for the holder's addresses until it is heard again, or nobody has answered often enough."""
+        lease = self._elector.lease
+        sample = sorted(self._vips(lease), key=lambda vip: vip.address.packed)[:SAMPLE]
+        if not sample:
+            return
+        holder, silent, said = vigil.badge.holder, 0, False
+        within = min(ANSWER_WITHIN, max(SHORTEST_ANSWER, self.interval / 2))
+        while self._vigil is vigil and self._term is None and vigil.suspects_holder(self._now()):
+            asked = self._now()
+            answered = await ask(sample, self._announcers, self._host.link, within=within)
+            now = self._now()
+            if now - asked > within + 2 * self.interval:
+                # We stood still ourselves.
+                return
+            silent = 0 if answered else silent + 1
+            enough = silent >= SILENT * (1 + vigil.rank(now))
+            if enough and vigil.misses_holder(now) and vigil.company(now):
+                self._count("missed")
+                log.warning(
+                    "taking the Lease of a holder that is gone",
+                    extra={"lease": str(lease), "holder": holder, "reason": Cause.MISSED.value},
+                )
+                self._elector.miss(holder)
+                return
+            if answered and not said:
+                said = True
+                extra = {"lease": str(lease), "holder": holder, "reason": "its kernel answers"}
+                log.info("a holder is missed, and its addresses are there", extra=extra)
+            self._send(vigil)
+            await anyio.sleep(AGAIN if answered else 0)
+            self._follow_badge()
+
+    def _look_for_company(self, vigil: Vigil, now: float) -> None:
+        """Find out whether we are cut off, when nobody of those who were there is heard."""
+        if not vigil.is_alone(now) or self._term is None:
+            self._asked = None
+        elif self._asked is None:
+            self._asked = self._term.expires
+            self._elector.renew()
+            asyncio.get_running_loop().call_later(ANSWERS_WITHIN * self.interval, self._give_up, vigil)
+
+    def _give_up(self, vigil: Vigil) -> None:
+        """Let go unless the renewal was answered, or somebody is heard again."""
+        if self._vigil is vigil and self._term is not None and self._asked == self._term.expires:
+            self._count("cut_off")
+            reason = "nobody is heard, and the API server doesn't answer"
+            log.warning("letting go", extra={"lease": str(self._elector.lease), "reason": reason})
+            self._elector.doubt()
+
+    def _count(self, what: str) -> None:
+        self._counts[what] = self._counts.get(what, 0) + 1
+
+    def statistics(self) -> PulseStatistics:
+        """Return a snapshot."""
+        now, vigil = self._now(), self._vigil
+        lately = now - 3 * self.interval
+        hears = [name for name, at in vigil.statistics().items() if at > lately] if vigil else []
+        counts = {name: self._counts.get(name, 0) for name in ("sent", "heard", "refused", "missed", "cut_off")}
+        return PulseStatistics(**counts, hears=hears)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
