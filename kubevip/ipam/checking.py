@@ -105,15 +105,16 @@ def _check_overlaps(pools: Pools) -> Iterator[Finding]:
 
 
 def _check_reserved(pools: Pools, data: Mapping[str, str]) -> Iterator[Finding]:
-    blocks, _ = sift_blocks(data[RESERVED]) if data.get(RESERVED, "").strip() else ((), ())
+    if not data.get(RESERVED, "").strip() or not pools.pools:
+        return
+    blocks, _ = sift_blocks(data[RESERVED])
     written = read({key: text for key, text in data.items() if key.startswith((CIDR, RANGE))})
     given = [block for pool in written.pools.values() for family in Family for block in pool.of(family).blocks]
     common, complete = find_overlaps({"reserved": blocks, "given": given})
-    if complete:
-        inside = common.get(("reserved", "given"), ())
-        outside = [str(block) for block in blocks if not any(block.overlaps(each) for each in inside)]
-        if outside:
-            yield warning(RESERVED, f"no pool has {shorten(outside)}, so nothing has to be kept free there")
+    inside = common.get(("reserved", "given"), ())
+    outside = [str(block) for block in blocks if not any(block.overlaps(each) for each in inside)]
+    if complete and outside:
+        yield warning(RESERVED, f"no pool has {shorten(outside)}, so nothing has to be kept free there")
 
 
 def _sizes(pools: Pools) -> Iterator[PoolSize]:

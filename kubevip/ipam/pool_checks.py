@@ -17,23 +17,22 @@ _UNSPECIFIED = (Block(0, 0), Block(IPV6_BASE, IPV6_BASE))
 
 @attrs.frozen
 class Subject:
-    """A pool that can be read, with what is written for it: *elements* by their texts, before anything is left out."""
+    """A pool that can be read, with what is written for it, before anything is left out.
+
+    *elements* have their texts; *blocks* are all of them, merged and ascending.
+    """
 
     pool: Pool
     elements: tuple[tuple[str, Block], ...]
+    blocks: tuple[Block, ...]
     skip_ends: bool
     sparing: bool
 
     @classmethod
     def of(cls, pool: Pool, *, skip_ends: bool, sparing: bool) -> "Subject":
         """Read the text of *pool* once more."""
-        texts = [text.strip() for text in pool.text.split(",")]
-        return cls(pool, tuple(zip(texts, read_pool(pool.text), strict=True)), skip_ends, sparing)
-
-    @property
-    def blocks(self) -> tuple[Block, ...]:
-        """What is written, ascending."""
-        return merged(block for _text, block in self.elements)
+        texts, blocks = [text.strip() for text in pool.text.split(",")], read_pool(pool.text)
+        return cls(pool, tuple(zip(texts, blocks, strict=True)), merged(blocks), skip_ends, sparing)
 
     @property
     def size(self) -> int:
@@ -41,16 +40,16 @@ class Subject:
         return sum(self.pool.of(family).size for family in Family)
 
 
-def network(text: str) -> Block:
+def _network(text: str) -> Block:
     """Return the block of a network."""
     found = ipaddress.ip_network(text)
     return Block.between(found[0], found[-1])
 
 
-_LOOPBACK = (network("127.0.0.0/8"), network("::1/128"))
-_MULTICAST = (network("224.0.0.0/4"), network("ff00::/8"))
-_LINK_LOCAL = (network("169.254.0.0/16"), network("fe80::/10"))
-_REFUSED = (Block(1, (1 << 24) - 1), network("240.0.0.0/4"))
+_LOOPBACK = (_network("127.0.0.0/8"), _network("::1/128"))
+_MULTICAST = (_network("224.0.0.0/4"), _network("ff00::/8"))
+_LINK_LOCAL = (_network("169.254.0.0/16"), _network("fe80::/10"))
+_REFUSED = (Block(1, (1 << 24) - 1), _network("240.0.0.0/4"))
 
 
 def check_pool(subject: Subject, around: Surroundings) -> Iterator[Finding]:
@@ -66,10 +65,9 @@ def check_pool(subject: Subject, around: Surroundings) -> Iterator[Finding]:
 
 def _check_emptiness(subject: Subject) -> Iterator[Finding]:
     pool = subject.pool
+    whole = Blocks(tuple(block for block in subject.blocks if block not in _UNSPECIFIED), sparing=False)
     for family in Family:
-        written = Blocks(tuple(block for block in subject.blocks if block not in _UNSPECIFIED), sparing=False).of(
-            family
-        )
+        written = whole.of(family)
         if not written or pool.of(family).size:
             continue
         part = f"its IPv{family.value} part has no address to give out" if subject.size else "no address is left of it"
@@ -78,10 +76,9 @@ def _check_emptiness(subject: Subject) -> Iterator[Finding]:
 
 
 def _reasons(subject: Subject, written: Blocks) -> str:
-    spared = _spared(subject, written)
-    reasons = (
-        [f'{plural(spared, "ends", "end")} in .0 or .255, which {USE_0_AND_255}: "true" would use'] if spared else []
-    )
+    spared, reasons = _spared(subject, written), []
+    if spared:
+        reasons.append(f'{plural(spared, "ends", "end")} in .0 or .255, which {USE_0_AND_255}: "true" would use')
     if written.size > spared:
         reasons.append(f"{plural(written.size - spared, 'is', 'are')} kept free by reserved or {SKIP_ENDS}")
     return " and ".join(reasons)

@@ -20,6 +20,7 @@ PARTS = {
     "listing": "ten thousand Services listed and watched",
     "provider": "a thousand Services at once, alone and beside ten thousand; a restart",
     "emulator": "Lease updates and fan-out of the built-in API server",
+    "ipam": "assignments a second, memory of each, adoption of what is there",
 }
 
 
