@@ -12,7 +12,20 @@ from kubevip.accounts import NODE, Accounts
 from kubevip.ipam import Allocator, Pools
 from kubevip.ipam.blocks import position
 from kubevip.model import Family, IPAddress, ServiceKey
-from kubevip.provision import Classes, Facts, Foreign, Has, Lacks, Leaving, Origin, Verdict, Wrong, examine, join
+from kubevip.provision import (
+    Classes,
+    Facts,
+    Foreign,
+    Has,
+    Lacks,
+    Leaving,
+    Origin,
+    Verdict,
+    Wrong,
+    examine,
+    join,
+    written,
+)
 
 Nodes = Mapping[str, Sequence[IPAddress]]
 # Where it doesn't come from a pool, nor from its user's hand.
@@ -98,12 +111,16 @@ def opened(
 
 def _holdings(facts: Facts, accounts: Accounts, allocator: Allocator, classes: Classes) -> Iterable[Holding]:
     verdict, owner = examine(facts, classes), str(facts.key)
-    if isinstance(verdict, Lacks):
-        return
-    for address in verdict.addresses:
+    addresses = () if isinstance(verdict, Lacks) else verdict.addresses
+    for address in addresses:
         origin = _origin(facts, verdict, allocator)
         outside = isinstance(verdict, Has) and not is_of_pool(allocator.pools, facts.key.namespace, origin, address)
         yield Holding(address, owner, origin, _others(accounts, address, owner), outside)
+    if isinstance(verdict, Lacks) or (isinstance(verdict, Has) and not verdict.settled):
+        # Until it says something else, what it says is served.
+        for address in written(facts):
+            if address not in addresses:
+                yield Holding(address, owner, LEAVING, _others(accounts, address, owner))
 
 
 def _origin(facts: Facts, verdict: Verdict, allocator: Allocator) -> str:
@@ -123,11 +140,8 @@ def _others(accounts: Accounts, address: IPAddress, owner: str) -> tuple[str, ..
 
 
 def _waiting(services: Sequence[Facts], accounts: Accounts, classes: Classes) -> Mapping[ServiceKey, str]:
-    verdicts = {each.key: examine(each, classes) for each in services}
-    # As the provider does: what is there goes before what is new.
-    order = sorted(verdicts, key=lambda key: (isinstance(verdicts[key], Lacks), key))
-    found = {key: why for key in order if (why := _why(key, verdicts[key], accounts))}
-    return dict(sorted(found.items()))
+    reasons = ((each.key, _why(each.key, examine(each, classes), accounts)) for each in services)
+    return {key: why for key, why in reasons if why}
 
 
 def _why(key: ServiceKey, verdict: Verdict, accounts: Accounts) -> str:

@@ -99,7 +99,7 @@ def _check(arguments: argparse.Namespace) -> int:
     found = [_Examined.of(each, place, around) for each in _config_maps(arguments.file)]
     named = {each: each.written.name or _name(arguments.file) for each in found}
     if arguments.output == "table":
-        page = Page.of()
+        page = Page.of(sys.stdout)
         for number, (each, name) in enumerate(named.items()):
             if number:
                 page.line()
@@ -159,7 +159,7 @@ def _show(arguments: argparse.Namespace) -> int:
     found = take_inventory(seen.services, seen.nodes, pools, _classes(settings), f"the ConfigMap {where}")
     if arguments.output == "table":
         _tell(seen.notices)
-        screens.show_inventory(Page.of(), where, pools, found)
+        screens.show_inventory(Page.of(sys.stdout), where, pools, found)
     else:
         documents.write(documents.inventory_document(where, pools, found, seen.notices), arguments.output)
     return 0
@@ -196,7 +196,7 @@ def _plan(arguments: argparse.Namespace) -> int:
     old = None if seen.data is None else read(seen.data)
     fates = replan(seen.services, seen.nodes, old, examined.checked.pools, _classes(settings))
     if arguments.output == "table":
-        page = Page.of()
+        page = Page.of(sys.stdout)
         _tell(seen.notices)
         told = [finding for finding in examined.findings if finding.grade is not Grade.NOTE]
         if told:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TextIO
@@ -26,7 +25,7 @@ class Page:
     coloured: bool
 
     @classmethod
-    def of(cls, stream: TextIO = sys.stdout) -> "Page":
+    def of(cls, stream: TextIO) -> "Page":
         """Look at where *stream* goes. ``COLUMNS`` and ``NO_COLOR`` are heeded, as other programs do."""
         terminal = stream.isatty()
         columns = os.environ.get("COLUMNS", "")
@@ -69,11 +68,15 @@ class Page:
 
 
 def bar(used: int, size: int, length: int = 20) -> str:
-    """Draw how much of *size* is used; what is used at all can be seen, and full is full."""
-    share = used / size if size else 1.0
-    filled = min(int(share * length), length - 1 if used < size else length)
-    filled = max(filled, 1 if used else 0)
-    percent = f"{100 * share:.0f}" if 0.01 <= share <= 0.99 or share in (0, 1) else "<1" if share < 0.5 else ">99"
+    """Draw how much of *size* is used; what is used at all can be seen, and only what is full looks full."""
+    if not size:
+        return "empty"
+    filled = max(used * length // size, 1 if used else 0)
+    percent = str(100 * used // size)
+    if used and 100 * used < size:
+        percent = "<1"
+    elif used < size and 100 * used > 99 * size:
+        percent = ">99"
     return f"[{'#' * filled}{'.' * (length - filled)}] {percent:>3} %"
 
 

@@ -7,6 +7,7 @@ an address is one integer, which says its family.
 import ipaddress
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 
 import attrs
 
@@ -69,7 +70,7 @@ class Block:
 def merged(blocks: Iterable[Block]) -> tuple[Block, ...]:
     """Return the least number of blocks with the same addresses, ascending; a family never runs into the other."""
     found: list[Block] = []
-    for block in sorted(blocks):
+    for block in sorted(blocks, key=attrgetter("first")):
         if found and block.first <= found[-1].last + 1 and family_at(found[-1].last) is family_at(block.first):
             found[-1] = Block(found[-1].first, max(found[-1].last, block.last))
         else:

@@ -115,6 +115,8 @@ class Histories(RuleBasedStateMachine):
         assert bool(made.without) <= (request.policy is FamilyPolicy.PREFER_DUAL)
         for address in set(made.addresses) - set(keep) - {MARKER}:
             assert address in self.oracle.config.usable(pool, Family.of(address))
+        # What is kept stays, also where an edit of its ports has it collide with who shares it.
+        self.contested |= set(made.addresses) & set(keep)
 
     @rule(key=st.sampled_from([*NAMES, *NODES]))
     def release(self, key: str) -> None:
