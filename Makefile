@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 ENV    := PYTHONDONTWRITEBYTECODE=
 
-.PHONY: demo test lint check bench docs deploy clean
+.PHONY: demo test lint check bench bench-failover docs deploy clean
 
 demo: $(VENV)/runs
 	@$(ENV) $(BIN)/python -m kubevip demo
@@ -23,6 +23,10 @@ lint: $(VENV)/tests
 
 bench: $(VENV)/tests
 	$(ENV) $(BIN)/python tests/bench/run.py $(BENCH)
+
+# Beside keepalived, where it is installed; needs root, and half an hour for seven runs.
+bench-failover: $(VENV)/tests
+	$(ENV) $(BIN)/python tests/bench/contest.py --json failover.json --svg failover.svg $(BENCH)
 
 docs: $(VENV)/tests
 	$(BIN)/python -m kubevip.config.docs > docs/settings.md

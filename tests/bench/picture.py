@@ -1,0 +1,64 @@
+"""A picture of the outages: for each event a bar for each contestant, on a logarithmic scale."""
+
+import math
+from html import escape
+
+WIDTH, LABEL, BAR, GAP, HEAD = 860, 150, 15, 14, 46
+FLOOR, CEILING = 1.0, 10_000.0
+COLOURS = ["#0b5394", "#3d85c6", "#9fc5e8", "#783f04", "#b45f06", "#f6b26b"]
+
+
+def bars(results, events):
+    """Return an SVG: the median outage, and hatched red the time with two holders."""
+    names = list(results)
+    group = len(names) * BAR + GAP
+    height = HEAD + len(events) * group + 40
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
+        f'viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12">'
+    )
+    parts = [head, f'<rect width="{WIDTH}" height="{height}" fill="white"/>']
+    parts += _legend(names)
+    parts += _scale(height)
+    for row, event in enumerate(events):
+        top = HEAD + row * group
+        parts.append(f'<text x="{LABEL - 8}" y="{top + group / 2}" text-anchor="end">{escape(event)}</text>')
+        for at, name in enumerate(names):
+            figures = results[name][event]
+            parts += _bar(top + at * BAR, figures["gap_ms"]["median"], figures["two_holders_ms"]["median"], at)
+    parts.append("</svg>")
+    return "\n".join(parts) + "\n"
+
+
+def _legend(names):
+    step = (WIDTH - 20) / len(names)
+    for at, name in enumerate(names):
+        x = 10 + at * step
+        yield f'<rect x="{x:.0f}" y="10" width="11" height="11" fill="{COLOURS[at]}"/>'
+        yield f'<text x="{x + 15:.0f}" y="20" font-size="11">{escape(name)}</text>'
+
+
+def _scale(height):
+    for power in range(5):
+        x = _x(10**power)
+        yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{HEAD - 8}" y2="{height - 34}" stroke="#ddd"/>'
+        label = f"{10**power:,} ms"
+        yield f'<text x="{x:.1f}" y="{height - 20}" text-anchor="middle" fill="#555">{label}</text>'
+    yield (
+        f'<text x="{WIDTH - 10}" y="{height - 4}" text-anchor="end" fill="#555" font-size="11">'
+        "median outage for a client that probes each ms; in red: longer than 100 ms with two holders</text>"
+    )
+
+
+def _bar(top, outage, two, at):
+    width = _x(max(outage, FLOOR)) - LABEL
+    yield f'<rect x="{LABEL}" y="{top}" width="{max(width, 1):.1f}" height="{BAR - 3}" fill="{COLOURS[at]}"/>'
+    text = f"{outage:,.0f}" + (f", two holders {two:,.0f}" if two > 100 else "")
+    colour = "#c00" if two > 100 else "#222"
+    x = LABEL + max(width, 1) + 4
+    yield f'<text x="{x:.1f}" y="{top + BAR - 5}" font-size="10" fill="{colour}">{text}</text>'
+
+
+def _x(value):
+    part = math.log10(min(max(value, FLOOR), CEILING) / FLOOR) / math.log10(CEILING / FLOOR)
+    return LABEL + part * (WIDTH - LABEL - 110)
