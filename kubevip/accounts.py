@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import attrs
 
-from kubevip.edits import Edits, claiming, clearing, settling, withdrawing
+from kubevip.edits import Edits, claiming, clearing, settling, unclaiming, withdrawing
 from kubevip.errors import ExternalPool, IpamError, NoFamily, NoPool, PoolExhausted
 from kubevip.ipam import DHCP_MARKER, Allocator, Assignment, Pool, Pools, PoolStatistics
 from kubevip.model import IPAddress, ServiceKey
@@ -109,7 +109,7 @@ class Accounts:
     # Of which all is known that had happened when they became what they are.
     _in_order: set[ServiceKey] = attrs.field(factory=set, init=False)
     # Which would take an address of the other family, too.
-    _halves: set[ServiceKey] = attrs.field(factory=set, init=False)
+    _halves: dict[ServiceKey, None] = attrs.field(factory=dict, init=False)
     _due: dict[ServiceKey, None] = attrs.field(factory=dict, init=False)
     _failures: dict[str, int] = attrs.field(factory=dict, init=False)
 
@@ -146,7 +146,7 @@ class Accounts:
         if self.identity:
             self._see_claim(facts, now)
         before = self._allocator.addresses(str(key))
-        self._adopt(key)
+        self._adopt(key, now)
         stands_back = verdict != Lacks() and verdict != self._verdicts[key]
         if stands_back or set(before) - set(self._allocator.addresses(str(key))):
             self._look_at_waiting()
@@ -166,10 +166,10 @@ class Accounts:
         """A Service is gone, and its addresses are free."""
         if self._facts.pop(key, None) is None:
             return
-        for known in (self._verdicts, self._reserved, self._waiting, self._claims_seen, self._due, self._unsure):
-            known.pop(key, None)
-        for group in (self._in_order, self._halves):
-            group.discard(key)
+        known = (self._verdicts, self._reserved, self._waiting, self._claims_seen, self._due, self._unsure, self._halves)
+        for each in known:
+            each.pop(key, None)
+        self._in_order.discard(key)
         self._allocator.release(str(key), now=now)
         self._look_at_waiting()
 
@@ -237,8 +237,10 @@ class Accounts:
             self._waiting.pop(key, None)
         else:
             self._waiting.setdefault(key, now)
-        is_half = decision is not None and facts.policy.is_dual and len(decision.addresses) == 1
-        (self._halves.add if is_half else self._halves.discard)(key)
+        if decision is not None and facts.policy.is_dual and len(decision.addresses) == 1:
+            self._halves[key] = None
+        else:
+            self._halves.pop(key, None)
         return decision
 
     def wrote(self, facts: Facts, now: float = 0.0) -> None:
@@ -312,14 +314,14 @@ class Accounts:
 
     # Keeping accounts
 
-    def _adopt(self, key: ServiceKey) -> None:
+    def _adopt(self, key: ServiceKey, now: float = 0.0) -> None:
         facts, verdict, reserved = self._facts[key], self._verdicts[key], self._reserved.get(key)
         addresses = written(facts) if isinstance(verdict, Lacks) else verdict.addresses
         if isinstance(verdict, Has) and not verdict.settled:
             addresses += written(facts)
         claim = claim_of(facts) if self.identity else None
         more = (reserved.addresses if reserved else ()) + (claim.addresses if claim else ())
-        self._allocator.adopt(facts.request, (*addresses, *more, *self._unsure.get(key, ())))
+        self._allocator.adopt(facts.request, (*addresses, *more, *self._unsure.get(key, ())), now=now)
 
     def _reserve(self, facts: Facts, addresses: tuple[IPAddress, ...], origin: str) -> None:
         self._reserved[facts.key] = reserved = _Reserved(addresses, origin, confirmed=not self.identity)
@@ -329,15 +331,20 @@ class Accounts:
             self._reserved[facts.key] = attrs.evolve(reserved, confirmed=True)
 
     def _is_due_still(self, facts: Facts, known: Facts | None) -> bool:
-        """Tell whether what is reserved for a Service is still what it is to get."""
+        """Tell whether what is reserved for a Service is still what it is to get.
+
+        A write that was decided on an older version can't succeed any more, so only a claim outlives that version.
+        """
         if facts == known:
             return True
-        if known is None or known.uid != facts.uid or known.request != facts.request or known.families != facts.families:
-            return False
         verdict, reserved = self._verdicts[facts.key], self._reserved[facts.key]
-        if isinstance(verdict, Has):
-            return set(verdict.addresses) < set(reserved.addresses)
-        return isinstance(verdict, Lacks) and reserved.origin not in (Origin.ANNOTATION, Origin.SPEC)
+        if known is None or not self.identity or claim_of(facts) != Record(self.identity, reserved.addresses):
+            return False
+        if (known.request, known.families) != (facts.request, facts.families):
+            return False
+        return isinstance(verdict, Lacks) or (
+            isinstance(verdict, Has) and set(verdict.addresses) < set(reserved.addresses)
+        )
 
     def _look_at_waiting(self) -> None:
         self.look_at(self._waiting)
@@ -345,28 +352,26 @@ class Accounts:
 
     def _see_claim(self, facts: Facts, now: float) -> None:
         """Confirm our claim if nobody else was there before, or else give it up; note others' claims."""
-        claim, reserved = claim_of(facts), self._reserved.get(facts.key)
+        claim = claim_of(facts)
         if claim is None or claim.origin == self.identity:
             self._claims_seen.pop(facts.key, None)
         elif self._claims_seen.get(facts.key, ("",))[0] != str(claim):
             self._claims_seen[facts.key] = (str(claim), now)
-        if reserved is None:
-            return
-        if claim is not None and claim.origin != self.identity:
-            del self._reserved[facts.key]
-        elif claim is None or claim.addresses != reserved.addresses:
-            # Others can't see it, or not any more.
-            self._reserved[facts.key] = attrs.evolve(reserved, confirmed=False)
-        else:
-            self._check_claim(facts)
+        self._check_claim(facts)
 
     def _check_claim(self, facts: Facts) -> None:
         reserved = self._reserved.get(facts.key)
         if reserved is not None and self._is_claimed(facts, reserved):
-            if any(self._blockers(facts, address) for address in reserved.addresses):
+            if self._is_lost(facts, reserved):
                 del self._reserved[facts.key]
             else:
                 self._reserved[facts.key] = attrs.evolve(reserved, confirmed=True)
+
+    def _is_lost(self, facts: Facts, reserved: _Reserved) -> bool:
+        """Tell whether somebody has what is reserved for a Service beside what that has already."""
+        verdict = self._verdicts[facts.key]
+        has = verdict.addresses if isinstance(verdict, Has) else ()
+        return any(self._blockers(facts, address) for address in reserved.addresses if address not in has)
 
     def _is_claimed(self, facts: Facts, reserved: _Reserved) -> bool:
         """Tell whether others can see that we claim it, and we whether they were first."""
@@ -381,6 +386,8 @@ class Accounts:
     def _give(self, facts: Facts, keep: tuple[IPAddress, ...], now: float, origin: str = "") -> Decision:
         """Give *facts* an address, or those that it lacks beside *keep*, which are from *origin*."""
         notes: tuple[Note, ...] = ()
+        if facts.key in self._reserved and not self._offers(facts, keep):
+            del self._reserved[facts.key]
         if facts.key not in self._reserved:
             if self._awaits_another(facts.key, now):
                 waiting = "another provider is about to give it an address"
@@ -491,6 +498,15 @@ class Accounts:
         is_settled = isinstance(mine, Has) and mine.settled
         return is_settled or key > facts.key or bool(check_static(its, verdict.addresses))
 
+    def _offers(self, facts: Facts, keep: tuple[IPAddress, ...]) -> bool:
+        """Tell whether what is reserved for a Service, beside what it is to *keep*, is still to be had."""
+        reserved = self._reserved[facts.key]
+        if not reserved.confirmed and self._is_lost(facts, reserved):
+            return False
+        new = [address for address in reserved.addresses if address not in keep and address != DHCP_MARKER]
+        pools = self._pools.chain(facts.key.namespace) if self._pools else ()
+        return any(pool.key == reserved.origin and all(pool.source or each in pool for each in new) for pool in pools)
+
     def _assign(self, facts: Facts, keep: tuple[IPAddress, ...], now: float) -> Assignment:
         # What it says to have, or to claim, and isn't to keep doesn't stand in its own way.
         if set(self._allocator.addresses(str(facts.key))) != set(keep):
@@ -515,7 +531,8 @@ class Accounts:
         text = "; ".join(problems)
         self._failures["AddressRefused"] = self._failures.get("AddressRefused", 0) + 1
         condition = _news(facts, False, "AddressRefused", text)
-        return Decision(facts=facts, notes=(Note(True, "AddressRefused", text),), waiting=text, condition=condition)
+        notes = (Note(True, "AddressRefused", text),)
+        return Decision(facts=facts, edits=unclaiming(facts), notes=notes, waiting=text, condition=condition)
 
     @staticmethod
     def _without(made: Assignment) -> tuple[Note, ...]:

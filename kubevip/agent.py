@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack
 
 import anyio
 import anyio.abc
-import anyio.to_thread
 import attrs
 
 from kubevip.assembly import Parts, holding
@@ -19,8 +18,6 @@ from kubevip.controllers.services import Services
 from kubevip.dump import dump
 from kubevip.election import Timing
 from kubevip.errors import BrokenBackend, ConfigError, UnknownBackend
-from kubevip.kube.client import Client
-from kubevip.kube.connect import connect, warn_of_other_namespace
 from kubevip.kube.events import Events
 from kubevip.kube.leases import KubeLeases
 from kubevip.kube.publisher import Publisher
@@ -29,8 +26,8 @@ from kubevip.kube.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES, Endpoin
 from kubevip.kube.sinks import EndpointsSink, ServiceSink, SliceSink
 from kubevip.metrics import exposition, metrics
 from kubevip.model import Family, LeaseKey
-from kubevip.net.monitor import Monitor
 from kubevip.net.routes import default_interface
+from kubevip.ports import Api, Links
 from kubevip.registry import Registry
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.pulse import Pulse
@@ -38,6 +35,7 @@ from kubevip.runtime.supervise import supervised
 from kubevip.server import Server
 from kubevip.service import ClassFilter
 from kubevip.statistics import AgentStatistics
+from kubevip.surroundings import Surroundings
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +48,7 @@ class Agent:
 
     settings: Settings
     _environ: Mapping[str, str]
+    _surroundings: Surroundings = attrs.field(factory=Surroundings)
 
     _stopping: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     _parts: Parts | None = attrs.field(default=None, init=False)
@@ -74,7 +73,7 @@ class Agent:
             registry = Registry()
             backends = self._choose_backends(registry)
             candidates = kubeconfig_candidates(settings, self._environ)
-            client = await stack.enter_async_context(await connect(candidates))
+            client = await stack.enter_async_context(await self._surroundings.connect(candidates))
             self._parts = parts = await stack.enter_async_context(
                 holding(
                     settings.node.name,
@@ -84,7 +83,7 @@ class Agent:
                     linger=settings.election.linger,
                     period=settings.arp.rate,
                     settings=self._environ,
-                    host_scope_on_loopback=not settings.node.loopback_global,
+                    kernel=self._surroundings.kernel(host_scope_on_loopback=not settings.node.loopback_global),
                 )
             )
             tasks = await stack.enter_async_context(anyio.create_task_group())
@@ -102,10 +101,10 @@ class Agent:
 
     # Starting
 
-    async def _begin(self, client: Client, parts: Parts, tasks: anyio.abc.TaskGroup) -> None:
+    async def _begin(self, client: Api, parts: Parts, tasks: anyio.abc.TaskGroup) -> None:
         settings = self.settings
         placing = await self._placing(parts)
-        leases = KubeLeases(client)
+        leases = KubeLeases(client, self._surroundings.wall)
         control_plane = settings.control_plane.lease if settings.control_plane.enable else None
         services = settings.services_lease if settings.services.enable else None
         addresses = settings.control_plane.addresses if control_plane else ()
@@ -113,7 +112,7 @@ class Agent:
         ownership = Ownership(Claims(governing, services), parts.keeper)
         for key in dict.fromkeys(key for key in (control_plane, services) if key is not None):
             self._electors[key] = self._elector(key, leases, parts, tasks)
-        await anyio.to_thread.run_sync(warn_of_other_namespace, tuple(self._electors))
+        await self._surroundings.warn(tuple(self._electors))
         if control_plane:
             ownership.claim(CONTROL_PLANE, [placing.control_plane(address) for address in addresses])
             tasks.start_soon(self._electors[control_plane].run)
@@ -137,7 +136,7 @@ class Agent:
 
     def _start_services(
         self,
-        client: Client,
+        client: Api,
         ownership: Ownership,
         placing: Placing,
         lease: LeaseKey,
@@ -195,7 +194,7 @@ class Agent:
         services_interface = node.services_interface or interface
         for name in sorted({interface, services_interface} - {AUTO}):
             await self._wait_until_up(parts.links, name)
-            parts.wire.prepare(name)
+            parts.kernel.prepare(name)
         return Placing(
             interface=interface,
             services_interface=services_interface,
@@ -203,7 +202,7 @@ class Agent:
             towards=parts.links.towards,
         )
 
-    async def _wait_until_up(self, links: Monitor, name: str) -> None:
+    async def _wait_until_up(self, links: Links, name: str) -> None:
         """Wait for an interface that is down; one that isn't there is most likely misspelt, and told at once."""
         if self.settings.node.allow_interface_not_up or links.get(name).up:
             return
@@ -255,10 +254,11 @@ class Agent:
             announcers={each.name: each.statistics() for each in parts.announcers.values()} if parts else {},
             services=self._services.statistics() if self._services else None,
             reflectors={name: reflector.statistics() for name, reflector in self._reflectors.items()},
+            pulses={lease: pulse.statistics() for lease, pulse in self._pulses.items()},
         )
 
 
-def _reflectors(client: Client, services: Services, settings: Settings) -> dict[str, AnyReflector]:
+def _reflectors(client: Api, services: Services, settings: Settings) -> dict[str, AnyReflector]:
     namespace = settings.services.namespace or ""
     found: dict[str, AnyReflector] = {
         "services": Reflector(client, SERVICES, ServiceSink(services), namespace=namespace)

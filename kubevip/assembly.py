@@ -1,8 +1,8 @@
 """Puts together what holds addresses on a real machine: kernel, backends, keeper. For the agent and for ``hold()``."""
 
 import logging
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 import anyio
 import attrs
@@ -14,9 +14,10 @@ from kubevip.model import Family
 from kubevip.net.addresses import KernelAddresses
 from kubevip.net.frames import Wire
 from kubevip.net.monitor import Monitor
+from kubevip.ports import Addresses, Links
 from kubevip.registry import Registry
 from kubevip.runtime.announcer import Announcer
-from kubevip.runtime.host import LocalHost
+from kubevip.runtime.host import Frames, LocalHost
 from kubevip.runtime.keeper import Keeper
 from kubevip.runtime.supervise import shielded
 
@@ -29,15 +30,36 @@ LAST_SECONDS = 2.0
 
 
 @attrs.frozen(kw_only=True)
+class Kernel:
+    """What the kernel of a machine does for us. *prepare* opens what sending on an interface needs."""
+
+    links: Links
+    addresses: Addresses
+    frames: Frames
+    prepare: Callable[[str], None] = lambda _interface: None
+
+
+@attrs.frozen(kw_only=True)
 class Parts:
     """What holds addresses, running."""
 
     keeper: Keeper
-    links: Monitor
-    addresses: KernelAddresses
-    wire: Wire
+    kernel: Kernel
+    links: Links
     host: LocalHost
     announcers: Mapping[Family, Announcer]
+
+
+@asynccontextmanager
+async def local_kernel(*, host_scope_on_loopback: bool = True) -> AsyncIterator[Kernel]:
+    """Open what this machine's own kernel offers."""
+    async with AsyncExitStack() as stack:
+        links = await stack.enter_async_context(Monitor())
+        addresses = KernelAddresses(links, host_scope_on_loopback=host_scope_on_loopback)
+        await stack.enter_async_context(addresses)
+        wire = Wire(links)
+        stack.callback(wire.close)
+        yield Kernel(links=links, addresses=addresses, frames=wire, prepare=wire.prepare)
 
 
 @asynccontextmanager
@@ -50,43 +72,37 @@ async def holding(
     registry: Registry | None = None,
     period: float | None = None,
     settings: Mapping[str, str] | None = None,
-    host_scope_on_loopback: bool = True,
+    kernel: AbstractAsyncContextManager[Kernel] | None = None,
 ) -> AsyncIterator[Parts]:
     """Open and run what holds addresses. At the end no address is left, and whoever still wanted one waits for it.
 
-    *backends* are names by family; *period* takes the place of their cadence's own.
+    *backends* are names by family; *period* takes the place of their cadence's own. *kernel* is this machine's,
+    unless given.
 
     :raises UnknownBackend: if a backend isn't installed.
     :raises BrokenBackend: if a backend can't be used.
     """
     registry = registry if registry is not None else Registry()
     async with AsyncExitStack() as stack:
-        links = await stack.enter_async_context(Monitor())
-        addresses = await stack.enter_async_context(
-            KernelAddresses(links, host_scope_on_loopback=host_scope_on_loopback)
-        )
-        wire = Wire(links)
-        stack.callback(wire.close)
-        host = LocalHost(node, settings or {}, links, wire)
+        opened = await stack.enter_async_context(kernel or local_kernel())
+        host = LocalHost(node, settings or {}, opened.links, opened.frames)
         by_name = {}
         for name in sorted(set(backends.values())):
             backend = registry[name](host)
             await stack.enter_async_context(backend)
             by_name[name] = Announcer(name, backend, _cadence(backend.cadence, period))
         announcers = {family: _fitting(by_name[name], family) for family, name in backends.items()}
-        keeper = Keeper(addresses, links, announcers, timing, linger)
+        keeper = Keeper(opened.addresses, opened.links, announcers, timing, linger)
         keeping = anyio.CancelScope(shield=True)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(shielded, keeping, keeper.run)
             try:
-                yield Parts(
-                    keeper=keeper, links=links, addresses=addresses, wire=wire, host=host, announcers=announcers
-                )
+                yield Parts(keeper=keeper, kernel=opened, links=opened.links, host=host, announcers=announcers)
             finally:
                 keeping.cancel()
                 with anyio.move_on_after(LAST_SECONDS, shield=True):
                     await keeper.drop_all()
-                    await addresses.stop_pacing()
+                    await opened.addresses.stop_pacing()
 
 
 def _fitting(announcer: Announcer, family: Family) -> Announcer:

@@ -53,6 +53,11 @@ def claiming(facts: Facts, addresses: Collection[IPAddress], provider: str) -> E
     return Edits(annotations=_changed(facts.annotations, {CLAIM: f"{provider} {join(addresses)}"}))
 
 
+def unclaiming(facts: Facts) -> Edits:
+    """Return the edits that take back a claim."""
+    return Edits(annotations=_changed(facts.annotations, {CLAIM: None}))
+
+
 def clearing(facts: Facts) -> Edits:
     """Return the edits that take back what a provider wrote; what the user wrote stays."""
     if facts.deleting:

@@ -121,6 +121,10 @@ class PoolExhausted(IpamError):
     """All addresses of the pool are in use."""
 
 
+class AddressTaken(IpamError):
+    """Another IPAM has somebody else down for an address that a Service has."""
+
+
 class ExternalPool(IpamError):
     """*pool* belongs to another IPAM, which has to be asked."""
 

@@ -39,6 +39,7 @@ def metrics(now: AgentStatistics) -> Iterator[Metric]:
     yield from _addresses(now)
     yield from _services(now)
     yield from _watches(now.reflectors)
+    yield from _heartbeats(now)
 
 
 def provider_metrics(now: ProviderStatistics) -> Iterator[Metric]:
@@ -100,6 +101,22 @@ def _addresses(now: AgentStatistics) -> Iterator[Metric]:
     yield _counter("kubevip_announcements", "Announcements made", ["backend"], sent)
     failed = [((name,), each.failures) for name, each in now.announcers.items()]
     yield _counter("kubevip_announcement_failures", "Announcements that failed", ["backend"], failed)
+
+
+def _heartbeats(now: AgentStatistics) -> Iterator[Metric]:
+    pulses = [((lease.name,), pulse) for lease, pulse in now.pulses.items()]
+    texts = {
+        "sent": "Heartbeats sent",
+        "heard": "Heartbeats of others",
+        "refused": "Frames that were no heartbeats, or not to be believed",
+        "missed": "Holders whose Lease was taken because they were gone",
+        "cut_off": "How often this node let go because it was cut off",
+    }
+    for name, help_text in texts.items():
+        counts = [(labels, getattr(pulse, name)) for labels, pulse in pulses]
+        yield _counter(f"kubevip_heartbeats_{name}", help_text, ["lease_name"], counts)
+    hears = [(labels, len(pulse.hears)) for labels, pulse in pulses]
+    yield _gauge("kubevip_heartbeats_peers", "Other nodes that are heard now", ["lease_name"], hears)
 
 
 def _services(now: AgentStatistics) -> Iterator[Metric]:

@@ -1,12 +1,13 @@
 """All that the author of a backend, or of a source of pools, imports."""
 
 from kubevip.backend import Backend, Cadence, Host, Link, Sighting
-from kubevip.errors import IpamError, KubeVipError, LinkNotFound, NetworkError, PoolExhausted
+from kubevip.errors import AddressTaken, IpamError, KubeVipError, LinkNotFound, NetworkError, NoFamily, PoolExhausted
 from kubevip.ipam import FamilyPolicy, Request
 from kubevip.model import Family, IPAddress, Vip
 from kubevip.source import Capacity, PoolSource
 
 __all__ = [
+    "AddressTaken",
     "Backend",
     "Cadence",
     "Capacity",
@@ -19,6 +20,7 @@ __all__ = [
     "Link",
     "LinkNotFound",
     "NetworkError",
+    "NoFamily",
     "PoolExhausted",
     "PoolSource",
     "Request",

@@ -1,6 +1,6 @@
 """The seams to the outside. Each has an in-memory twin in ``kubevip.testing``."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -11,7 +11,27 @@ from kubevip.election import Claim, Record
 from kubevip.errors import NetworkError
 from kubevip.model import Family, IPAddress, LeaseKey, Vip
 
-__all__ = ["Addresses", "Host", "LeaseStore", "Link", "Links", "Observation", "Presence"]
+__all__ = ["Addresses", "Api", "Host", "LeaseStore", "Link", "Links", "Observation", "Presence"]
+
+
+class Api(Protocol):
+    """Requests to a Kubernetes API server; what it answers with is JSON. Every failure is an ``ApiError``."""
+
+    async def request(
+        self, method: str, path: str, *, query: Sequence[tuple[str, str]] = (), body: object = None, timeout: float = 10
+    ) -> bytes:
+        """Return the body of a successful answer; *timeout* is for all of it, in seconds.
+
+        :raises ApiUnavailable: if there is no answer. A write may have happened then.
+        """
+
+    def stream(
+        self, path: str, *, query: Sequence[tuple[str, str]], silence: float
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Open a watch and give its lines. After *silence* seconds without a byte the server counts as gone."""
+
+    async def keep_credentials_fresh(self) -> None:
+        """Run what renews short-lived credentials, until cancelled."""
 
 
 @attrs.frozen
@@ -78,6 +98,9 @@ class Addresses(Protocol):
     async def pace(self, families: Collection[Family], turn: int, lifetime: int) -> None:
         """Set the pacing addresses of ``kubevip.fence``; *turn* alternates between 0 and 1."""
 
+    async def stop_pacing(self) -> None:
+        """Remove the pacing addresses."""
+
     def subscribe(self, removed: Callable[[IPAddress, str], None]) -> Callable[[], None]:
         """Call *removed* with address and interface whenever an address goes; return what ends that."""
 
@@ -96,6 +119,9 @@ class Links(Protocol):
 
     def towards(self, address: IPAddress) -> tuple[str, int] | None:
         """Return interface and prefix length of the node's own network that *address* is in, where there is one."""
+
+    def names(self) -> list[str]:
+        """Return the names of all interfaces."""
 
     def subscribe(self, changed: Callable[[str], None]) -> Callable[[], None]:
         """Call *changed* with a name whenever that interface comes, goes or changes; return what ends that."""

@@ -1,22 +1,23 @@
 """The provider: gives LoadBalancer Services their addresses, as kube-vip-cloud-provider does. A composition root."""
 
 import asyncio
+import contextlib
 import logging
 import platform
 import uuid
-from collections.abc import Collection, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
 import anyio.abc
 import attrs
 
 from kubevip.accounts import Accounts
-from kubevip.config import Settings, kubeconfig_candidates
 from kubevip.config.provider import ProviderSettings
 from kubevip.controllers.provisioning import Provisioning
 from kubevip.controllers.sources import Sources
 from kubevip.election import Cause, Standing
+from kubevip.errors import ApiError
 from kubevip.kube.client import Client
 from kubevip.kube.connect import connect
 from kubevip.kube.editing import Editor
@@ -26,6 +27,7 @@ from kubevip.kube.provided import CONFIG_MAPS, NODES, PROVIDED_SERVICES, ConfigM
 from kubevip.kube.reflector import Reflector
 from kubevip.metrics import exposition, provider_metrics
 from kubevip.model import LeaseKey, ObjectKey, ServiceKey, Term
+from kubevip.ports import Observation
 from kubevip.provision import Classes
 from kubevip.registry import SourceRegistry
 from kubevip.runtime.elector import Elector
@@ -54,6 +56,7 @@ class Provider:
     _elector: Elector | None = attrs.field(default=None, init=False)
     _leading: "_Leading" = attrs.field(factory=lambda: _Leading(), init=False)
     _accounts: Accounts | None = attrs.field(default=None, init=False)
+    _provisioning: Provisioning | None = attrs.field(default=None, init=False)
     _reflectors: dict[str, Reflector[ProvidedService] | Reflector[Node] | Reflector[ConfigMap]] = attrs.field(
         factory=dict, init=False
     )
@@ -69,14 +72,13 @@ class Provider:
         """
         name = f"{platform.node().lower()}_{uuid.uuid4()}"
         async with AsyncExitStack() as stack:
-            candidates = kubeconfig_candidates(Settings(kubernetes=self.settings.kubernetes), self._environ)
-            client = await stack.enter_async_context(await connect(candidates))
+            client = await stack.enter_async_context(await connect(self.settings.credentials(self._environ)))
             tasks = await stack.enter_async_context(anyio.create_task_group())
             if self.settings.metrics is not None:
                 tasks.start_soon(supervised, "serving metrics and health", self._server(name).run)
             tasks.start_soon(supervised, "renewing credentials", client.keep_credentials_fresh)
             if self.settings.leader_elect:
-                store = KubeLeases(client)
+                store = _Leases(client, period=self.settings.timing.retry_period)
                 self._elector = Elector(self.settings.lease, name, self.settings.timing, store, self._leading)
                 tasks.start_soon(self._elector.run)
                 tasks.start_soon(self._work_while_leading, client, name)
@@ -84,16 +86,27 @@ class Provider:
                 tasks.start_soon(supervised, "providing", lambda: self._work(client, name, alone=False))
             await self._stopping.wait()
             log.info("stopping")
-            self._leading.stop()
-            if self._elector is not None:
-                self._elector.resign()
-                with anyio.move_on_after(self.settings.timing.attempt_timeout):
-                    await self._elector.wait_ended()
+            await self._hand_over()
             tasks.cancel_scope.cancel()
+
+    async def _hand_over(self) -> None:
+        """Release the Lease once nothing is on its way any more that the next one couldn't see."""
+        patience = self.settings.timing.attempt_timeout
+        if self._provisioning is not None:
+            with anyio.move_on_after(patience):
+                await self._provisioning.close()
+        self._leading.stop()
+        if self._elector is not None:
+            self._elector.resign()
+            with anyio.move_on_after(patience):
+                await self._elector.wait_ended()
 
     async def _work_while_leading(self, client: Client, name: str) -> None:
         while True:
-            await self._leading.begins.wait()
+            begins = self._leading.begins
+            await begins.wait()
+            if begins is not self._leading.begins:
+                continue  # It has come to lead, and has ceased to, in one turn of the event loop.
             with anyio.CancelScope() as scope:
                 self._leading.scope = scope
                 await supervised("providing", lambda: self._work(client, name, alone=True))
@@ -108,8 +121,10 @@ class Provider:
         self._accounts = accounts = Accounts(classes, f"the ConfigMap {settings.config_map}", identity)
         events = Events(client, platform.node(), backlog=BACKLOG, component="kube-vip-cloud-provider")
         async with Sources(SourceRegistry(), self._environ, accounts.present) as sources:
-            work = Provisioning(accounts, Editor(client), events, sources, settings.workers)
-            services = Reflector(client, PROVIDED_SERVICES, _ServiceSink(work))
+            may_write = self._leads if alone else lambda: True
+            work = Provisioning(accounts, Editor(client), events, sources, settings.workers, may_write)
+            sink = _ServiceSink(work, lambda: services.is_listing)
+            services: Reflector[ProvidedService] = Reflector(client, PROVIDED_SERVICES, sink)
             nodes = Reflector(client, NODES, _NodeSink(work))
             config = settings.config_map
             config_map = Reflector(
@@ -128,7 +143,16 @@ class Provider:
                 await config_map.wait_synced()
                 await _wait_for_nodes(nodes)
                 log.info("providing", extra={"services": len(accounts.keys)})
-                await work.run()
+                self._provisioning = work
+                try:
+                    await work.run()
+                finally:
+                    self._provisioning = None
+                tasks.cancel_scope.cancel()
+
+    def _leads(self) -> bool:
+        """Tell whether this replica leads now. Who was suspended may learn only after it that it doesn't any more."""
+        return self._elector is not None and self._elector.term is not None
 
     def _server(self, name: str) -> Server:
         listen = self.settings.metrics
@@ -149,6 +173,7 @@ class Provider:
             electors=(self._elector.statistics(),) if self._elector else (),
             accounts=self._accounts.statistics() if self._accounts else None,
             reflectors={name: reflector.statistics() for name, reflector in self._reflectors.items()},
+            failing=self._provisioning.failing() if self._provisioning else {},
         )
 
 
@@ -162,6 +187,42 @@ async def _wait_for_nodes(nodes: Reflector[Node]) -> None:
         if "(403)" in error:
             log.warning("nodes' addresses aren't known, and may be given out", extra={"reason": error})
             return
+
+
+@attrs.define(eq=False)
+class _Leases(KubeLeases):
+    """Leases that need not be watched, which kube-vip-cloud-provider's role doesn't allow.
+
+    A leader renews each *period*. Where nothing is told of it for longer, it is asked for, as client-go always does.
+    """
+
+    period: float = attrs.field(kw_only=True)
+    _told: float = attrs.field(default=0.0, init=False)
+
+    @asynccontextmanager
+    async def watch(self, lease: LeaseKey, seen: Callable[[Observation], None]) -> AsyncIterator[None]:
+        """See ``kubevip.ports.LeaseStore``."""
+
+        def note(observation: Observation) -> None:
+            self._told = anyio.current_time()
+            seen(observation)
+
+        async with KubeLeases.watch(self, lease, note), anyio.create_task_group() as tasks:
+            tasks.start_soon(self._ask_in_silence, lease, note)
+            try:
+                yield
+            finally:
+                tasks.cancel_scope.cancel()
+
+    async def _ask_in_silence(self, lease: LeaseKey, seen: Callable[[Observation], None]) -> None:
+        while True:
+            await anyio.sleep(self.period)
+            if anyio.current_time() - self._told < 1.5 * self.period:
+                continue
+            with contextlib.suppress(ApiError):
+                record = await self.read(lease)
+                if record is not None:
+                    seen(Observation(record, record.version))
 
 
 @attrs.define(eq=False)
@@ -195,9 +256,10 @@ class _ServiceSink:
     """Takes Services."""
 
     _work: Provisioning
+    _is_listing: Callable[[], bool]
 
     def applied(self, found: ProvidedService) -> None:
-        self._work.service_applied(found)
+        self._work.service_applied(found, in_order=not self._is_listing())
 
     def deleted(self, found: ProvidedService) -> None:
         self._work.service_deleted(found.facts.key)

@@ -170,10 +170,12 @@ Verdict = Foreign | Leaving | Has | Lacks | Wrong
 
 def examine(facts: Facts, classes: Classes) -> Verdict:
     """Say what a Service has, or lacks."""
+    if facts.type != "LoadBalancer" and not facts.is_marked and not _is_held(facts, classes):
+        return Foreign()
     if facts.deleting:
         return Leaving(_all_addresses(facts)) if _is_held(facts, classes) else Foreign(_all_addresses(facts))
     if facts.type != "LoadBalancer":
-        return Leaving(_all_addresses(facts)) if facts.is_marked or _is_held(facts, classes) else Foreign()
+        return Leaving(_all_addresses(facts))
     if not classes.include(facts.load_balancer_class):
         # Its marks are those of the provider that serves this class: a class can't be changed.
         return Foreign(_all_addresses(facts))

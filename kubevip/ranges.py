@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+import attrs
+
 from kubevip.errors import NoPool
 from kubevip.ipam import Allocator, Request, Severity, read
 from kubevip.model import IPAddress
@@ -22,12 +24,14 @@ class Ranges(PoolSource):
         pools = read({_KEY: text})
         errors = [problem.text for problem in pools.problems if problem.severity is Severity.ERROR]
         if errors:
-            raise NoPool(f"{key}: {'; '.join(errors)}")
-        self._allocator = Allocator(pools)
+            raise NoPool("; ".join(errors))
+        # In messages it goes by the name that the ConfigMap has for it.
+        named = {_KEY: attrs.evolve(pools.pools[_KEY], key=key)}
+        self._allocator = Allocator(attrs.evolve(pools, pools=named))
 
     async def allocate(self, request: Request) -> Sequence[IPAddress]:
         """See ``PoolSource``."""
-        return self._allocator.addresses(request.key) or self._allocator.assign(request).addresses
+        return self._allocator.assign(request, keep=self._allocator.addresses(request.key)).addresses
 
     async def release(self, key: str) -> None:
         """See ``PoolSource``."""

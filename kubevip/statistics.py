@@ -8,9 +8,11 @@ from kubevip.accounts import AccountsStatistics
 from kubevip.controllers.services import ServicesStatistics
 from kubevip.election import Standing
 from kubevip.kube.reflector import ReflectorStatistics
+from kubevip.model import LeaseKey, ServiceKey
 from kubevip.runtime.announcer import AnnouncerStatistics
 from kubevip.runtime.elector import ElectorStatistics
 from kubevip.runtime.keeper import KeeperStatistics
+from kubevip.runtime.pulse import PulseStatistics
 
 # A netlink request that takes longer than this many seconds will not come back: the process is better started anew.
 STUCK_AFTER = 30.0
@@ -30,6 +32,7 @@ class AgentStatistics:
     announcers: Mapping[str, AnnouncerStatistics]
     services: ServicesStatistics | None
     reflectors: Mapping[str, ReflectorStatistics]
+    pulses: Mapping[LeaseKey, PulseStatistics] = attrs.field(factory=dict)
 
     def ailments(self) -> list[str]:
         """Say why the process has to be started anew; empty while it is alive."""
@@ -55,21 +58,29 @@ class AgentStatistics:
 
 @attrs.frozen(kw_only=True)
 class ProviderStatistics:
-    """What a provider knows of itself at *time*. *accounts* is ``None`` while another replica works."""
+    """What a provider knows of itself at *time*. *accounts* is ``None`` while another replica works.
+
+    *failing* says of Services that can't be written why that is so.
+    """
 
     name: str
     time: float
     electors: tuple[ElectorStatistics, ...]
     accounts: AccountsStatistics | None
     reflectors: Mapping[str, ReflectorStatistics]
+    failing: Mapping[ServiceKey, str] = attrs.field(factory=dict)
 
     def ailments(self) -> list[str]:
         """Say why the process has to be started anew: nothing of it can get stuck."""
         return []
 
     def obstacles(self) -> list[str]:
-        """Say why the provider doesn't do its work now; a replica that stands by is ready."""
-        return _complaints(self.electors, self.reflectors)
+        """Say why the provider doesn't do its work now; a replica that stands by is ready.
+
+        Of Services that can't be written one stands for all that lack a right: others say more of the Service.
+        """
+        forbidden = sorted(reason for reason in self.failing.values() if "(403)" in reason)
+        return [*_complaints(self.electors, self.reflectors), *forbidden[:1]]
 
 
 def _complaints(electors: Iterable[ElectorStatistics], reflectors: Mapping[str, ReflectorStatistics]) -> list[str]:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import attrs
 
+from kubevip.config.kubeconfig import InCluster, Kubeconfig, Server, kubeconfig_candidates
 from kubevip.config.parse import BOOLEAN, NAMESPACE
-from kubevip.config.parse_network import LISTEN, Listen
+from kubevip.config.parse_network import LISTEN, SERVER, Listen
 from kubevip.config.process import Kubernetes
+from kubevip.config.table import Settings
 from kubevip.election import Timing
 from kubevip.errors import ConfigError
 from kubevip.model import LeaseKey, ObjectKey
@@ -43,6 +45,17 @@ class ProviderSettings:
     metrics: Listen | None
     log_format: str
     verbosity: int
+
+    def credentials(self, environ: Mapping[str, str]) -> tuple[Kubeconfig | InCluster, ...]:
+        """Return where to look for credentials: in the file of ``--kubeconfig``, or else where the agent looks."""
+        file, address = self.kubernetes.config_file, self.kubernetes.address
+        server = Server(url=address) if address else None
+        if file is not None:
+            return (Kubeconfig(paths=(file,), reason="--kubeconfig names it", required=True, server=server),)
+        found = kubeconfig_candidates(Settings(), environ)
+        return tuple(
+            attrs.evolve(each, server=server) if server and isinstance(each, Kubeconfig) else each for each in found
+        )
 
 
 def add_provider_flags(parser: argparse.ArgumentParser) -> None:
@@ -106,7 +119,7 @@ class _Reader:
             classes=classes if class_mode or both else frozenset(),
             kubernetes=Kubernetes(
                 config_file=Path(self._given["--kubeconfig"]) if self._given.get("--kubeconfig") else None,
-                address=self._given.get("--master") or None,
+                address=self._master(),
             ),
             leader_elect=self._truth("--leader-elect", self._given.get("--leader-elect", "true")),
             lease=self._lease(),
@@ -116,6 +129,7 @@ class _Reader:
             log_format=self._given.get("--logging-format") or "auto",
             verbosity=self._number("-v", 0, least=0),
         )
+        self._truth("--OutSideCluster", self._given.get("--OutSideCluster", "false"))
         if settings.log_format not in ("auto", "text", "json"):
             self.problems.append(f"--logging-format={settings.log_format}: write text, json or auto")
         if not settings.classless and not settings.classes:
@@ -172,6 +186,14 @@ class _Reader:
             self.problems.append(f"{flag}={text}: write a whole number from {least} to 1000")
             return default
         return int(text)
+
+    def _master(self) -> str | None:
+        text = self._given.get("--master")
+        try:
+            return SERVER.read(text) if text else None
+        except ValueError as error:
+            self.problems.append(f"--master={text}: {error}")
+            return None
 
     def _listen(self) -> Listen | None:
         text = self._given.get("--prometheusHTTPServer", ":2112")

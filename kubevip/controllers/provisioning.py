@@ -1,7 +1,7 @@
 """Does what the account decides: writes addresses into Services, side by side, and tells the outcome."""
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
 import anyio
@@ -11,10 +11,11 @@ import attrs
 
 from kubevip import ipam
 from kubevip.accounts import Accounts, Decision, Note
+from kubevip.controllers.borrowing import Borrowing
 from kubevip.controllers.sources import Sources
 from kubevip.edits import Edits
 from kubevip.errors import ApiError, ApiUnavailable, Conflict, KubeVipError, NotFound
-from kubevip.ipam import Pool, Severity
+from kubevip.ipam import Severity
 from kubevip.kube.provided import ConfigMap, Node, ProvidedService, node_addresses
 from kubevip.model import ObjectKey, ServiceKey
 from kubevip.provision import Condition, Facts, join
@@ -53,13 +54,17 @@ class Recorder(Protocol):
 
 @attrs.define(eq=False)
 class Provisioning:
-    """Gives Services their addresses, from ``run()`` until it is cancelled. Its other methods are called before."""
+    """Gives Services their addresses, from ``run()`` until it is cancelled or closed.
+
+    It is told what is seen, before and meanwhile. *may_write* is asked before each write.
+    """
 
     _accounts: Accounts
     _writer: Writer
     _events: Recorder
     _sources: Sources
     workers: int = 16
+    _may_write: Callable[[], bool] = lambda: True
 
     _whole: dict[ServiceKey, ProvidedService] = attrs.field(factory=dict, init=False)
     _busy: set[ServiceKey] = attrs.field(factory=set, init=False)
@@ -67,32 +72,36 @@ class Provisioning:
     _unsure: set[ServiceKey] = attrs.field(factory=set, init=False)
     _wake: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     _retry: Retry[ServiceKey] = attrs.field(init=False)
-    _returning: dict[ServiceKey, Pool] = attrs.field(factory=dict, init=False)
+    _borrowing: Borrowing = attrs.field(init=False)
+    _closing: bool = attrs.field(default=False, init=False)
+    _closed: anyio.Event = attrs.field(factory=anyio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._retry = Retry(self._look_again)
+        self._borrowing = Borrowing(self._accounts, self._sources, self._look_again, self._gives_none)
 
     # What is seen
 
-    def service_applied(self, found: ProvidedService) -> None:
-        """A Service is there, and is like that."""
-        key = found.facts.key
-        self._whole[key] = found
-        self._note_return(key, found.facts)
-        self._accounts.applied(found.facts, anyio.current_time())
+    def service_applied(self, found: ProvidedService, *, in_order: bool = True) -> None:
+        """A Service is there, and is like that; *in_order* as ``Accounts.applied()`` has it."""
+        if self._accounts.applied(found.facts, anyio.current_time(), in_order=in_order):
+            self._whole[found.facts.key] = found
+            self._borrowing.seen(found.facts)
         self._poke()
 
     def service_deleted(self, key: ServiceKey) -> None:
         """A Service is gone."""
         self._forget(key)
-        self._note_return(key, None)
         self._accounts.deleted(key, anyio.current_time())
+        self._borrowing.deleted(key)
         self._poke()
 
     def services_listed(self, keys: Collection[ServiceKey]) -> None:
-        """There are no other Services than these."""
+        """There are no other Services than these, and all of them have been told."""
         for key in set(self._accounts.keys).difference(keys):
             self.service_deleted(key)
+        self._accounts.listed()
+        self._poke()
 
     def node_applied(self, node: Node) -> None:
         """A node is there."""
@@ -113,7 +122,7 @@ class Provisioning:
         """The ConfigMap is like that; ``None`` where there is none."""
         if found is None:
             log.warning("there are no pools: the ConfigMap doesn't exist", extra={"object": self._accounts.where})
-            self._accounts.configure(None)
+            pools = None
         else:
             pools = ipam.read(found.data or {})
             for problem in pools.problems:
@@ -122,30 +131,39 @@ class Provisioning:
                 log.log(level, "the ConfigMap can't be used as it is", extra=extra)
                 self._events.warning(found.key, found.metadata.uid, "InvalidPool", str(problem), kind="ConfigMap")
             log.info("read the pools", extra={"object": self._accounts.where, "pools": len(pools.pools)})
-            self._accounts.configure(pools)
+        self._accounts.configure(pools)
+        self._borrowing.configured(pools)
         self._poke()
 
     # Working
 
     async def run(self) -> None:
-        """Decide and write until cancelled. Everything that there is has to have been seen before."""
+        """Decide and write until cancelled or closed. Everything that there is has to have been seen before."""
         async with anyio.create_task_group() as tasks:
+            await tasks.start(self._borrowing.run)
             tasks.start_soon(self._retry.run)
             tasks.start_soon(self._tick)
-            for _ in range(self.workers):
-                tasks.start_soon(self._work)
+            async with anyio.create_task_group() as workers:
+                for _ in range(self.workers):
+                    workers.start_soon(self._work)
+            tasks.cancel_scope.cancel()
+        self._closed.set()
+
+    async def close(self) -> None:
+        """Begin no more writes, and wait for those that go on: whoever works next has to see how they ended."""
+        self._closing = True
+        self._poke()
+        await self._closed.wait()
 
     async def _tick(self) -> None:
         while True:
             await anyio.sleep(TICK)
-            for key, pool in tuple(self._returning.items()):
-                await self._return(key, pool)
             self._accounts.look_again(anyio.current_time())
             self._poke()
 
     async def _work(self) -> None:
         decided = 0
-        while True:
+        while not self._closing:
             key = self._accounts.next_due()
             if key is None:
                 self._wake = anyio.Event() if self._wake.is_set() else self._wake
@@ -174,12 +192,16 @@ class Provisioning:
 
     async def _settle(self, key: ServiceKey) -> None:
         decision = self._accounts.decide(key, anyio.current_time())
+        if decision is None or decision.source is None:
+            self._borrowing.decided(key)
         if decision is None:
             self._whole.pop(key, None)
             return
         self._tell(decision.facts, (note for note in decision.notes if note.warning))
         if decision.source is not None:
-            await self._ask(decision.facts, decision.source)
+            self._borrowing.begin(decision.facts, decision.source)
+        elif decision.facts.deleting and self._borrowing.give_back(key):
+            pass  # it is looked at again
         elif decision.edits:
             await self._write(decision)
         elif decision.condition is not None:
@@ -190,15 +212,12 @@ class Provisioning:
 
     async def _write(self, decision: Decision) -> None:
         facts = decision.facts
-        whole = self._whole.get(facts.key) or await self._learn(facts.key)
-        if whole is None or whole.facts.version != facts.version:
-            # What was decided was decided on something older.
-            self._accounts.failed(facts.key, certainly=True)
-            self._look_again((facts.key,))
+        whole = await self._whole_of(facts)
+        if whole is None or not self._may_write():
             return
         written = await self._writer.write(whole, decision.edits)
         self._retry.forget(facts.key)
-        self._whole[facts.key] = written
+        self._keep(written)
         self._accounts.wrote(written.facts, anyio.current_time())
         self._tell(facts, (note for note in decision.notes if not note.warning))
         self._log(decision)
@@ -206,9 +225,19 @@ class Provisioning:
 
     async def _report(self, facts: Facts, condition: Condition) -> None:
         """Say in the status of a Service whether it has an address."""
+        whole = await self._whole_of(facts)
+        if whole is not None and self._may_write():
+            self.service_applied(await self._writer.report(whole, condition), in_order=False)
+
+    async def _whole_of(self, facts: Facts) -> ProvidedService | None:
+        """Return all of a Service; ``None`` if it isn't like *facts* any more: it is decided on when that is seen."""
         whole = self._whole.get(facts.key) or await self._learn(facts.key)
-        if whole is not None and whole.facts.version == facts.version:
-            self.service_applied(await self._writer.report(whole, condition))
+        return whole if whole is not None and whole.facts.version == facts.version else None
+
+    def _keep(self, found: ProvidedService) -> None:
+        known = self._whole.get(found.facts.key)
+        if known is None or not found.facts.precedes(known.facts):
+            self._whole[found.facts.key] = found
 
     async def _learn(self, key: ServiceKey) -> ProvidedService | None:
         """Read a Service of which is not known what has become of it."""
@@ -219,48 +248,29 @@ class Provisioning:
             return None
         finally:
             self._unsure.discard(key)
-        self.service_applied(found)
+        self.service_applied(found, in_order=False)
         return found
 
     def _failed(self, key: ServiceKey, error: ApiError) -> None:
-        unsure = isinstance(error, ApiUnavailable)
-        if unsure or isinstance(error, Conflict | NotFound):
+        # A conflict may be with ourselves: a request whose connection breaks is sent again, and may succeed at first.
+        unsure = isinstance(error, ApiUnavailable | Conflict | NotFound)
+        if unsure:
             self._unsure.add(key)
         self._accounts.failed(key, certainly=not unsure)
         if self._retry.after(key, error) and not isinstance(error, Conflict):
             log.warning("can't write the Service", extra={"service": str(key), "reason": str(error)})
 
-    # Other IPAMs
-
-    async def _ask(self, facts: Facts, pool: Pool) -> None:
-        """Have a pool's own IPAM give an address."""
-        try:
-            addresses = await self._sources.allocate(pool, facts.request)
-        except KubeVipError as error:
-            self._gives_none(facts, f"{pool.key}: {error}")
-            return
-        taken = self._accounts.granted(facts.key, pool, addresses)
-        if taken:
-            self._gives_none(facts, f"{pool.key}: {pool.source} gives {join(taken)}, which is in use already")
-            await self._return(facts.key, pool)
-        self._poke()
-
     def _gives_none(self, facts: Facts, text: str) -> None:
+        """Another IPAM gives a Service no address, now."""
         self._tell(facts, (Note(True, "SyncLoadBalancerFailed", f"Error syncing load balancer: {text}"),))
         if self._retry.after(facts.key, KubeVipError(text)):
             log.warning("no address from another IPAM", extra={"service": str(facts.key), "reason": text})
 
-    async def _return(self, key: ServiceKey, pool: Pool) -> None:
-        """Give back what a Service had of a pool; later, where that isn't possible now."""
-        try:
-            await self._sources.release(pool, str(key))
-        except KubeVipError as error:
-            log.warning("another IPAM takes no address back", extra={"service": str(key), "reason": str(error)})
-            self._returning[key] = pool
-        else:
-            self._returning.pop(key, None)
-
     # Telling
+
+    def failing(self) -> Mapping[ServiceKey, str]:
+        """Return which Services can't be written now, and why."""
+        return self._retry.failing()
 
     def _tell(self, facts: Facts, notes: Iterable[Note]) -> None:
         for note in notes:
@@ -274,12 +284,6 @@ class Provisioning:
             log.debug("claimed", extra={**extra, "reason": decision.waiting})
         else:
             log.info("assigned" if decision.addresses else "released", extra=extra)
-
-    def _note_return(self, key: ServiceKey, facts: Facts | None) -> None:
-        """Give an address back to its own IPAM when the Service doesn't have it any more."""
-        before = self._accounts.source_of(key)
-        if before is not None and (facts is None or self._accounts.pool_named(facts) != before):
-            self._returning[key] = before
 
     def _forget(self, key: ServiceKey) -> None:
         self._whole.pop(key, None)

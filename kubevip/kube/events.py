@@ -11,10 +11,10 @@ import anyio.abc
 import attrs
 
 from kubevip.errors import ApiError, Forbidden
-from kubevip.kube.client import Client
 from kubevip.kube.leases import micro_time
 from kubevip.kube.resources import EVENTS
 from kubevip.model import ObjectKey
+from kubevip.ports import Api
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class _Note:
 class Events:
     """Writes Events from ``run()`` until it is cancelled, or for good refused."""
 
-    _client: Client
+    _client: Api
     _node: str
     backlog: int = BACKLOG
     component: str = "kubevip"

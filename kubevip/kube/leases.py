@@ -12,11 +12,10 @@ import msgspec
 from kubevip import heartbeat
 from kubevip.election import Claim, Record
 from kubevip.errors import Conflict, LeaseConflict, NotFound
-from kubevip.kube.client import Client
 from kubevip.kube.reflector import Reflector
 from kubevip.kube.resources import LEASES, RawLease
 from kubevip.model import LeaseKey, ObjectKey
-from kubevip.ports import Observation
+from kubevip.ports import Api, Observation
 
 # A Lease that somebody holds changes with each renewal: silence means that the connection is dead.
 SILENCE = 30.0
@@ -26,11 +25,17 @@ LONGEST_PAUSE = 2.0
 _DECODER = msgspec.json.Decoder(RawLease)
 
 
+def utc_now() -> datetime.datetime:
+    """Return the time of day."""
+    return datetime.datetime.now(datetime.UTC)
+
+
 @attrs.define(eq=False)
 class KubeLeases:
-    """Keeps Leases in the Kubernetes API."""
+    """Keeps Leases in the Kubernetes API. *wall* tells the time that is written into them, for people."""
 
-    _client: Client
+    _client: Api
+    wall: Callable[[], datetime.datetime] = utc_now
 
     async def read(self, lease: LeaseKey) -> Record | None:
         """Return the Lease as it is now; see ``kubevip.ports.LeaseStore``."""
@@ -42,7 +47,7 @@ class KubeLeases:
 
     async def write(self, lease: LeaseKey, claim: Claim, base: Record | None) -> Record:
         """Make the Lease say *claim*; see ``kubevip.ports.LeaseStore``."""
-        body = to_body(lease, claim, base, datetime.datetime.now(datetime.UTC))
+        body = to_body(lease, claim, base, self.wall())
         try:
             if base is None:
                 answer = await self._client.request("POST", LEASES.path(lease.namespace), body=body)

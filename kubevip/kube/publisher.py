@@ -12,10 +12,10 @@ import attrs
 import msgspec
 
 from kubevip.errors import Conflict, NotFound
-from kubevip.kube.client import Client
 from kubevip.kube.convert import to_ingress
 from kubevip.kube.resources import SERVICES, LoadBalancerIngress
 from kubevip.model import ServiceKey
+from kubevip.ports import Api
 from kubevip.service import HOST, Ingress
 
 ATTEMPTS = 5
@@ -25,7 +25,7 @@ ATTEMPTS = 5
 class Publisher:
     """Publishes the state of Services. It keeps nothing."""
 
-    _client: Client
+    _client: Api
 
     async def publish(
         self, key: ServiceKey, merge: Callable[[tuple[Ingress, ...]], Sequence[Ingress]], host: str | None

@@ -17,9 +17,9 @@ import attrs
 import msgspec
 
 from kubevip.errors import ApiError, ApiUnavailable, ResourceExpired
-from kubevip.kube.client import Client
 from kubevip.kube.resources import Event, ListPage, Object, Resource
 from kubevip.model import ObjectKey
+from kubevip.ports import Api
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class ReflectorStatistics:
 class Reflector(Generic[Kind]):
     """Informs *sink* of every object of a resource, from ``run()`` until it is cancelled."""
 
-    _client: Client
+    _client: Api
     resource: Resource[Kind]
     _sink: Sink[Kind]
     namespace: str = ""
@@ -106,6 +106,11 @@ class Reflector(Generic[Kind]):
         """What is watched, for messages."""
         where = f" in {self.namespace}" if self.namespace else ""
         return f"{self.resource.plural}{where}"
+
+    @property
+    def is_listing(self) -> bool:
+        """Whether what the sink is told comes from a list: in the order of names, and not of what happened."""
+        return not self._version
 
     async def wait_synced(self) -> None:
         """Wait until the first list has been told."""

@@ -186,7 +186,7 @@ class Keeper:
 
     def may_announce(self, vip: Vip) -> bool:
         """Tell whether announcing *vip* is still right at this moment."""
-        return self._mandates.term(vip) is not None and vip in self._held
+        return self._mandates.term(vip) is not None and self._is_on_link(vip)
 
     async def wait_released(self) -> None:
         """Wait until no VIP is held here."""

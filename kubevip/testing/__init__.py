@@ -1,11 +1,13 @@
 """For tests of backends, and of programs that embed kubevip: a world in memory, and time that jumps.
 
 Each fake is the twin of one of ``kubevip.ports``, or of what the core lends a backend. ``check_backend`` tests a
-backend's side of the contract. The fixtures for pytest are in ``kubevip.testing.fixtures``, which needs pytest.
+backend's side of the contract, ``check_pool_source`` that of a source of pools. The fixtures for pytest are in
+``kubevip.testing.fixtures``, which needs pytest.
 """
 
 from kubevip.testing.addresses import Change, MemoryAddresses
 from kubevip.testing.check import ContractBroken, check_backend
+from kubevip.testing.check_source import check_pool_source
 from kubevip.testing.history import Tenure, gaps, overlaps, tenures
 from kubevip.testing.host import FakeHost
 from kubevip.testing.leases import FaultyLeases, MemoryLeases
@@ -29,6 +31,7 @@ __all__ = [
     "Tenure",
     "VirtualTimeLoop",
     "check_backend",
+    "check_pool_source",
     "gaps",
     "overlaps",
     "run_virtual",

@@ -17,7 +17,7 @@ from kubevip.errors import LinkNotFound, NetworkError, TooLate
 from kubevip.model import Family, IPAddress, Vip
 from kubevip.ports import Presence
 from kubevip.testing.links import MemoryLinks
-from kubevip.testing.process import Listener, effectless
+from kubevip.testing.process import Listener, effectless, universal_time
 
 # The latest that Linux removes an address whose lifetime has ended (kubevip.fence).
 LATEST = 1.1
@@ -25,7 +25,7 @@ LATEST = 1.1
 
 @attrs.frozen
 class Change:
-    """At *time* (seconds on the loop's clock) *vip* came or went; *why* is a word: put, removed, expired, ..."""
+    """At *time* (seconds of the world) *vip* came or went; *why* is a word: put, removed, expired, ..."""
 
     time: float
     vip: Vip
@@ -57,7 +57,8 @@ class MemoryAddresses:
     *late* is asked how many seconds after the end of a lifetime the kernel removes an address: the latest
     possible, unless told otherwise. *delay* is how long each request waits for its turn, *locked* how long it
     then waits in the kernel for others, when its time has been looked at. *failure* is called with ``"put"``
-    or ``"remove"`` and a VIP, and returns the error that the kernel refuses it with, or ``None``.
+    or ``"remove"`` and a VIP, and returns the error that the kernel refuses it with, or ``None``. *changed* is
+    called with each change.
     """
 
     _links: MemoryLinks
@@ -65,6 +66,7 @@ class MemoryAddresses:
     delay: float = 0.0
     locked: float = 0.0
     failure: Callable[[str, Vip], NetworkError | None] = lambda _verb, _vip: None
+    changed: Callable[[Change], None] = lambda _change: None
 
     changes: list[Change] = attrs.field(factory=list, init=False)
     pacings: list[Pacing] = attrs.field(factory=list, init=False)
@@ -112,7 +114,10 @@ class MemoryAddresses:
     async def pace(self, families: Collection[Family], turn: int, lifetime: int) -> None:
         """Note the call in *pacings*."""
         await anyio.lowlevel.checkpoint()
-        self.pacings.append(Pacing(self._now(), frozenset(families), turn, lifetime))
+        self.pacings.append(Pacing(universal_time(), frozenset(families), turn, lifetime))
+
+    async def stop_pacing(self) -> None:
+        """Do nothing: only the calls of ``pace()`` are kept."""
 
     def subscribe(self, removed: Callable[[IPAddress, str], None]) -> Callable[[], None]:
         """Call *removed* with each address that goes; see ``kubevip.ports.Addresses``."""
@@ -174,14 +179,18 @@ class MemoryAddresses:
         )
         self._entries[place] = _Entry(vip, ends, timer)
         if before is None:
-            self.changes.append(Change(self._now(), vip, True, "put"))
+            self._note(Change(universal_time(), vip, True, "put"))
+
+    def _note(self, change: Change) -> None:
+        self.changes.append(change)
+        self.changed(change)
 
     def _remove(self, address: IPAddress, index: int, why: str) -> None:
         entry = self._entries.pop((address, index), None)
         if entry is None:
             return
         entry.timer.cancel()
-        self.changes.append(Change(self._now(), entry.vip, False, why))
+        self._note(Change(universal_time(), entry.vip, False, why))
         for listener in tuple(self._subscribers):
             listener.tell(address, self._links.name_of(index) or entry.vip.interface)
 

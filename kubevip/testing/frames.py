@@ -3,6 +3,7 @@
 Written from the RFCs (826, 5227, 4861), apart from any backend, so that neither proves itself right.
 """
 
+import functools
 import struct
 from ipaddress import IPv4Address, IPv6Address
 
@@ -48,8 +49,9 @@ def is_for(frame: bytes, mac: bytes) -> bool:
     return bool(frame) and (destination(frame) == mac or bool(frame[0] & 1))
 
 
+@functools.lru_cache(maxsize=64)
 def read(frame: bytes) -> Word | None:
-    """Read a frame; ``None`` where it says nothing about addresses."""
+    """Read a frame; ``None`` where it says nothing about addresses. All who hear a broadcast read the same one."""
     kind, body = ethertype(frame), frame[14:]
     if kind == ARP:
         return _read_arp(frame, body)
@@ -89,6 +91,20 @@ def _options(octets: bytes) -> dict[int, bytes]:
     return found
 
 
+def question(address: IPAddress, mac: bytes, asker: IPAddress, to: bytes = b"") -> bytes:
+    """Build what the kernel of a machine with *mac*, whose address is *asker*, asks to learn the place of *address*.
+
+    It asks everybody, or only the machine at *to*.
+    """
+    if isinstance(address, IPv4Address):
+        body = bytes.fromhex("0001080006040001") + mac + asker.packed + bytes(6) + address.packed
+        return (to or BROADCAST) + mac + ARP.to_bytes(2, "big") + body
+    group = IPv6Address(int(IPv6Address("ff02::1:ff00:0")) | int(address) & 0xFFFFFF)
+    target, target_mac = (address, to) if to else (group, b"\x33\x33" + group.packed[-4:])
+    message = struct.pack("!BBHB3x16sBB6s", _SOLICITATION, 0, 0, 0, address.packed, 1, 1, mac)
+    return _neighbour_discovery(target_mac, mac, asker, target, message)
+
+
 def answer(question: Word, address: IPAddress, mac: bytes) -> bytes:
     """Build what the kernel of a machine with *mac* answers to one who asked for *address*, which is its own."""
     if isinstance(address, IPv4Address):
@@ -99,8 +115,12 @@ def answer(question: Word, address: IPAddress, mac: bytes) -> bytes:
     flags = _OVERRIDE if asker == ALL_NODES else _OVERRIDE | _SOLICITED
     to = b"\x33\x33" + asker.packed[-4:] if asker == ALL_NODES else question.mac
     message = struct.pack("!BBHB3x16sBB6s", _ADVERTISEMENT, 0, 0, flags, address.packed, 2, 1, mac)
-    checksum = checksum_of(address, asker, message)
-    header = struct.pack("!IHBB16s16s", 6 << 28, len(message), 58, 255, address.packed, asker.packed)
+    return _neighbour_discovery(to, mac, address, asker, message)
+
+
+def _neighbour_discovery(to: bytes, mac: bytes, source: IPAddress, target: IPAddress, message: bytes) -> bytes:
+    checksum = checksum_of(source, target, message)
+    header = struct.pack("!IHBB16s16s", 6 << 28, len(message), 58, 255, source.packed, target.packed)
     return to + mac + IPV6.to_bytes(2, "big") + header + message[:2] + checksum.to_bytes(2, "big") + message[4:]
 
 

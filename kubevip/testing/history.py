@@ -11,7 +11,7 @@ from kubevip.testing.addresses import Change
 
 @attrs.frozen(order=True)
 class Tenure:
-    """From *start* to *end* (seconds on the loop's clock) *node* had *address* on a link; *end* may be infinite."""
+    """From *start* to *end* (seconds of the world) *node* had *address* on a link; *end* may be infinite."""
 
     start: float
     end: float

@@ -15,7 +15,7 @@ from kubevip.testing.addresses import MemoryAddresses
 from kubevip.testing.bpf import accepts
 from kubevip.testing.links import LOOPBACK, MemoryLinks
 from kubevip.testing.process import Listener
-from kubevip.testing.segment import Segment
+from kubevip.testing.segment import Medium
 
 
 @attrs.frozen(eq=False)
@@ -41,7 +41,7 @@ class FakeHost:
     """
 
     node: str
-    segment: Segment
+    segment: Medium
     settings: Mapping[str, str] = attrs.field(factory=dict)
     links: MemoryLinks = attrs.field(factory=MemoryLinks)
     addresses: MemoryAddresses = attrs.field(init=False)
@@ -117,6 +117,10 @@ class FakeHost:
         for ear in tuple(self._ears):
             if (ear.interface, ear.ethertype) == (interface, kind) and accepts(ear.program, frame):
                 ear.listener.tell(frame)
+
+    def takes(self, mac: bytes) -> bool:
+        """Tell whether one of its interfaces takes frames for *mac* now."""
+        return any(link.up and link.mac == mac for link in map(self.links.get, self.links.names()) if not link.loopback)
 
     def _learn(self, word: frames.Word) -> None:
         if word.claimed is not None and (word.answer or word.claimed in self.neighbours) and word.overrides:

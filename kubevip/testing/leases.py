@@ -17,7 +17,7 @@ from kubevip.election import Claim, Record
 from kubevip.errors import ApiUnavailable, LeaseConflict
 from kubevip.model import LeaseKey
 from kubevip.ports import LeaseStore, Observation
-from kubevip.testing.process import Listener, effectless
+from kubevip.testing.process import Listener, effectless, universal_time
 
 Answer = TypeVar("Answer")
 
@@ -28,7 +28,7 @@ async def _at_once(_call: str, _lease: LeaseKey) -> None:
 
 @attrs.frozen
 class Written:
-    """A Lease as it was left at *time* (seconds on the loop's clock); *record* is ``None`` where it was deleted."""
+    """A Lease as it was left at *time* (seconds of the world); *record* is ``None`` where it was deleted."""
 
     time: float
     lease: LeaseKey
@@ -119,7 +119,7 @@ class MemoryLeases:
             self._records.pop(lease, None)
         else:
             self._records[lease] = record
-        self.written.append(Written(asyncio.get_running_loop().time(), lease, record))
+        self.written.append(Written(universal_time(), lease, record))
         for listener in tuple(self._watchers.get(lease, ())):
             listener.tell(Observation(record, version))
 
@@ -173,7 +173,7 @@ class FaultyLeases:
             if not self.connected:
                 self._missed[lease] = observation
                 return
-            now = asyncio.get_running_loop().time()
+            now = universal_time()
             # Never two at the same moment, or they might change places.
             self._shown = max(math.nextafter(self._shown, math.inf), now + self.lag * self.chance())
             listener.tell(observation, after=self._shown - now)

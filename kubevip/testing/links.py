@@ -106,6 +106,10 @@ class MemoryLinks:
         prefix_length, name = max(found)
         return name, prefix_length
 
+    def names(self) -> list[str]:
+        """Return the names of all interfaces."""
+        return sorted(self._links)
+
     def subscribe(self, changed: Callable[[str], None]) -> Callable[[], None]:
         """Call *changed* with the name of each interface that comes, goes or changes; return what ends that."""
         listener = Listener(changed)

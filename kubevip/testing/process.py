@@ -6,12 +6,34 @@ started it. ``VirtualTimeLoop`` asks before each callback whether its process ma
 
 import asyncio
 import contextvars
+import math
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import attrs
 
+Answer = TypeVar("Answer")
+
 _CURRENT: contextvars.ContextVar["Process | None"] = contextvars.ContextVar("_CURRENT", default=None)
+
+
+@attrs.frozen
+class Clock:
+    """A machine's monotonic clock: it shows *offset* at the world's time 0 and goes at *rate*, which is about 1."""
+
+    offset: float = 0.0
+    rate: float = 1.0
+
+    def local(self, universal: float) -> float:
+        """Return what the clock shows at a time of the world."""
+        return self.offset + self.rate * universal
+
+    def universal(self, local: float) -> float:
+        """Return when in the world the clock shows *local*; never before it does, whatever rounding makes of it."""
+        found = (local - self.offset) / self.rate
+        while self.local(found) < local:
+            found += math.ulp(max(abs(local), abs(found)))
+        return found
 
 
 class Resumable(Protocol):
@@ -43,11 +65,12 @@ class Turn:
 class Process:
     """What a real process would be: tasks that stop, go on and die together. It needs a ``VirtualTimeLoop``.
 
-    A killed process is stopped for good. So that whoever waits for its tasks can end, it is buried: they run
+    The loop's time is its *clock*'s to it, and the world's to everybody without one. A killed process is stopped for good. So that whoever waits for its tasks can end, it is buried: they run
     to their end, and the fakes of this package take no notice of what they still do.
     """
 
     name: str
+    clock: Clock | None = None
     stopped: bool = attrs.field(default=False, init=False)
     dead: bool = attrs.field(default=False, init=False)
     _loop: Resumable | None = attrs.field(default=None, init=False)
@@ -80,6 +103,12 @@ class Process:
         self.dead = True
         self.resume()
 
+    def within(self, ask: Callable[[], Answer]) -> Answer:
+        """Return what *ask* returns where it is code of this process, and goes by its clock."""
+        context = contextvars.copy_context()
+        context.run(_CURRENT.set, self)
+        return context.run(ask)
+
     def put_off(self, turn: Turn) -> None:
         """Keep *turn* until the process runs again."""
         self._put_off.append(turn)
@@ -92,6 +121,22 @@ class Process:
     def of(context: contextvars.Context) -> "Process | None":
         """Return the process that *context* belongs to, where it belongs to one."""
         return context.get(_CURRENT)
+
+
+def running_process() -> Process | None:
+    """Return the process that the running code belongs to, where it belongs to one."""
+    return _CURRENT.get()
+
+
+def clock_here() -> Clock | None:
+    """Return the clock that the running code goes by; ``None`` where that is the world's time."""
+    process = _CURRENT.get()
+    return process.clock if process is not None else None
+
+
+def universal_time() -> float:
+    """Return the world's time in seconds, whatever clock the running code goes by."""
+    return contextvars.Context().run(asyncio.get_running_loop().time)
 
 
 def effectless() -> bool:

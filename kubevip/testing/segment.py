@@ -10,7 +10,7 @@ from typing import Protocol
 
 import attrs
 
-from kubevip.testing.process import effectless
+from kubevip.testing.process import effectless, universal_time
 
 DELAY = 0.0001
 
@@ -25,10 +25,29 @@ class Station(Protocol):
     def hear(self, interface: str, frame: bytes) -> None:
         """A frame has arrived at one of its interfaces."""
 
+    def takes(self, mac: bytes) -> bool:
+        """Tell whether one of its interfaces takes frames for *mac* now."""
+
+
+class Medium(Protocol):
+    """What stations are plugged to; ``Segment`` is one."""
+
+    def number(self) -> int:
+        """Return a number that nobody else on it has, for addresses."""
+
+    def plug(self, station: Station, interface: str) -> None:
+        """Connect an interface of *station*."""
+
+    def others(self, station: Station) -> list[tuple[Station, str]]:
+        """Return the ports that hear *station*: each with whose it is and his interface."""
+
+    def carry(self, sender: Station, interface: str, frame: bytes) -> None:
+        """Bring a frame to whom it is for."""
+
 
 @attrs.frozen
 class Sent:
-    """A frame as it was put on the wire, at *time* (seconds on the loop's clock)."""
+    """A frame as it was put on the wire, at *time* (seconds of the world)."""
 
     time: float
     node: str
@@ -81,7 +100,7 @@ class Segment:
         if effectless():
             return
         loop = asyncio.get_running_loop()
-        self.sent.append(Sent(loop.time(), sender.node, interface, frame))
+        self.sent.append(Sent(universal_time(), sender.node, interface, frame))
         if (sender, interface) not in self._ports or sender.node in self._cut_off:
             return
         # Whoever's timer it is, the frame that was sent first arrives: those that were sent at once stay in order.

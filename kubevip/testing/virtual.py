@@ -13,7 +13,7 @@ import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar, TypeVarTuple
 
-from kubevip.testing.process import Process, Turn
+from kubevip.testing.process import Process, Turn, clock_here
 
 Result = TypeVar("Result")
 Parameters = ParamSpec("Parameters")
@@ -45,9 +45,13 @@ class _Selector(selectors.SelectSelector):
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """An asyncio event loop in virtual time, which starts at 0 and runs what ``Process`` lets it run."""
+    """An asyncio event loop in virtual time, which starts at 0 and runs what ``Process`` lets it run.
+
+    Each process goes by its own clock, where it has one.
+    """
 
     _scheduled: list[asyncio.TimerHandle]
+    _clock_resolution: float
 
     def __init__(self, *, limit: float = math.inf) -> None:
         self._virtual_now = 0.0
@@ -56,8 +60,9 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         super().__init__(_Selector(self._jump))
 
     def time(self) -> float:
-        """Return the virtual time in seconds."""
-        return self._virtual_now
+        """Return the virtual time in seconds, by the clock of the running process."""
+        clock = clock_here()
+        return self._virtual_now if clock is None else clock.local(self._virtual_now)
 
     def _jump(self) -> None:
         if not self._scheduled:
@@ -66,6 +71,8 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             raise Deadlock(f"at {self._virtual_now:g} s nothing can go on any more; these tasks wait for ever: {names}")
         # Exactly the timer's own time, so that rounding never makes it early.
         self._virtual_now = max(self._virtual_now, self._scheduled[0].when())
+        # A timer that comes later, by however little, is not due.
+        self._clock_resolution = math.ulp(self._virtual_now)
         if self._virtual_now > self._limit:
             limit, self._limit = self._limit, math.inf
             self.bury_all()
@@ -93,6 +100,8 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         """Run *callback* at the virtual time *when*, or as soon after it as its process runs."""
+        clock = clock_here()
+        when = when if clock is None else clock.universal(when)
         context = contextvars.copy_context() if context is None else context
         turn = self._turn(callback, args, context)
         if turn is None:
