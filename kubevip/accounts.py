@@ -117,8 +117,9 @@ class Accounts:
 
     def configure(self, pools: Pools | None) -> None:
         """Go by *pools* from now on; ``None`` where there is no ConfigMap. Nobody loses an address by that."""
-        self._pools = pools
+        before, self._pools = self._allocator, pools
         self._allocator = Allocator(pools or Pools())
+        self._allocator.go_on_cooling(before.cooling())
         for name, addresses in self._nodes.items():
             self._allocator.reserve(NODE + name, addresses)
         for key in self._facts:
@@ -166,8 +167,8 @@ class Accounts:
         """A Service is gone, and its addresses are free."""
         if self._facts.pop(key, None) is None:
             return
-        known = (self._verdicts, self._reserved, self._waiting, self._claims_seen, self._due, self._unsure, self._halves)
-        for each in known:
+        known = (self._verdicts, self._reserved, self._waiting, self._claims_seen, self._due, self._unsure)
+        for each in (*known, self._halves):
             each.pop(key, None)
         self._in_order.discard(key)
         self._allocator.release(str(key), now=now)
@@ -280,11 +281,6 @@ class Accounts:
             self._reserve(facts, tuple(addresses), pool.key)
             self._due[key] = None
         return taken
-
-    def source_of(self, key: ServiceKey) -> Pool | None:
-        """Return the pool of another IPAM that a Service has its address from, if it has."""
-        facts = self._facts.get(key)
-        return self.pool_named(facts) if facts is not None else None
 
     def pool_named(self, facts: Facts) -> Pool | None:
         """Return the pool of another IPAM that the record of a Service names."""

@@ -79,6 +79,16 @@ class Allocator:
         self._replace(request, places, now)
         return {address_at(place): others for place, others in contested.items()}
 
+    def cooling(self) -> Mapping[IPAddress, float]:
+        """Return the addresses that cool down, and until when; the first one to have cooled down comes first."""
+        return {address_at(place): until for place, until in self._cooling.items()}
+
+    def go_on_cooling(self, cooling: Mapping[IPAddress, float]) -> None:
+        """Go on with what cooled down in the allocator that this one takes the place of; call it before all else."""
+        if self.pools.cool_down:
+            for address, until in cooling.items():
+                self._taken[position(address)], self._cooling[position(address)] = COOLING, until
+
     def reserve(self, owner: str, addresses: Iterable[IPAddress], *, now: float = 0.0) -> None:
         """Keep *addresses*, and no others, from being given out on behalf of *owner*."""
         self.adopt(Request(key=owner, namespace=""), addresses, now=now)

@@ -24,7 +24,7 @@ VIPS: Mapping[Family, tuple[str, str]] = {
 
 
 class ContractBroken(AssertionError):
-    """A backend doesn't keep its contract. The message names the verb, what it did and what was expected."""
+    """A plugin doesn't keep its contract. The message names the verb, what it did and what was expected."""
 
 
 async def check_backend(

@@ -3,7 +3,7 @@
 import pytest
 
 from kubevip.errors import NoFamily, NoPool, PoolExhausted
-from kubevip.ipam import Allocator, FamilyPolicy, PoolStatistics, read
+from kubevip.ipam import Allocator, FamilyPolicy, PoolStatistics, Request, read
 from kubevip.model import Family
 from tests.ipam.asking import (
     HTTP,
@@ -564,3 +564,14 @@ def test_the_example_of_the_package_runs() -> None:
     known = Allocator(read({"range-global": "10.0.0.5-10.0.0.9"}))
     known.adopt(want("old"), ips("10.0.0.5"))
     assert known.assign(want("new")).addresses == (ip("10.0.0.6"),)
+
+
+def test_what_cools_down_goes_on_to_under_an_edited_configuration() -> None:
+    data = {"range-global": "10.0.0.5-10.0.0.6", "cool-down": "60"}
+    before = Allocator(read(data))
+    before.assign(Request(key="a", namespace="n"), now=0.0)
+    before.release("a", now=10.0)
+    after = Allocator(read({**data, "search-order": "asc"}))
+    after.go_on_cooling(before.cooling())
+    assert str(after.assign(Request(key="b", namespace="n"), now=69.0).addresses[0]) == "10.0.0.6"
+    assert str(after.assign(Request(key="c", namespace="n"), now=70.0).addresses[0]) == "10.0.0.5"

@@ -55,325 +55,403 @@ def examine(facts: Facts, classes: Classes | None = None) -> Verdict:
     return examine_for(facts, classes or Classes())
 
 
-class TestFirstSeen:
-    def test_one_that_says_nothing_lacks_an_address(self) -> None:
-        assert examine(service()) == Lacks()
+# First seen
 
-    @pytest.mark.parametrize("text", ["", " ", "\t\n"])
-    def test_an_empty_annotation_is_none(self, text: str) -> None:
-        assert examine(service(text=text)) == Lacks()
 
-    @pytest.mark.parametrize("text", ["", " "])
-    def test_an_empty_annotation_is_none_on_what_kube_vip_cloud_provider_has_labelled(self, text: str) -> None:
-        assert examine(labelled(text=text, spec="")) == Lacks()
+def test_one_that_says_nothing_lacks_an_address() -> None:
+    assert examine(service()) == Lacks()
 
-    def test_an_annotation_is_a_wish_of_its_user(self) -> None:
-        assert examine(service(text="10.0.0.1")) == Has(ONE, Origin.ANNOTATION, settled=False)
 
-    def test_an_annotation_may_list_several_with_blanks_between(self) -> None:
-        assert examine(service(text=" 10.0.0.1 , fd00::1 ")) == Has(BOTH, Origin.ANNOTATION, settled=False)
+@pytest.mark.parametrize("text", ["", " ", "\t\n"])
+def test_an_empty_annotation_is_none(text: str) -> None:
+    assert examine(service(text=text)) == Lacks()
 
-    def test_an_address_that_is_listed_twice_counts_once(self) -> None:
-        assert examine(service(text="10.0.0.1,10.0.0.1")) == Has(ONE, Origin.ANNOTATION, settled=False)
 
-    def test_the_spec_is_a_wish_of_its_user(self) -> None:
-        assert examine(service(spec="10.0.0.1")) == Has(ONE, Origin.SPEC, settled=False)
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_empty_annotation_is_none_on_what_kube_vip_cloud_provider_has_labelled(text: str) -> None:
+    assert examine(labelled(text=text, spec="")) == Lacks()
 
-    def test_the_annotation_goes_before_the_spec(self) -> None:
-        assert examine(service(text="10.0.0.2", spec="10.0.0.1")) == Has(TWO, Origin.ANNOTATION, settled=False)
 
-    def test_both_being_equal_without_a_label_is_a_users_doing(self) -> None:
-        assert examine(service(text="10.0.0.1", spec="10.0.0.1")) == Has(ONE, Origin.ANNOTATION, settled=False)
+def test_an_annotation_is_a_wish_of_its_user() -> None:
+    assert examine(service(text="10.0.0.1")) == Has(ONE, Origin.ANNOTATION, settled=False)
 
-    def test_labelled_with_both_equal_it_has_what_kube_vip_cloud_provider_gave_it(self) -> None:
-        assert examine(labelled(text="10.0.0.1")) == Has(ONE, "", settled=True)
 
-    def test_labelled_with_two_families_it_has_both(self) -> None:
-        assert examine(labelled(text="10.0.0.1,fd00::1")) == Has(BOTH, "", settled=True)
+def test_an_annotation_may_list_several_with_blanks_between() -> None:
+    assert examine(service(text=" 10.0.0.1 , fd00::1 ")) == Has(BOTH, Origin.ANNOTATION, settled=False)
 
-    def test_labelled_with_the_annotation_alone_its_user_wrote_it(self) -> None:
-        assert examine(labelled(text="10.0.0.1", spec="")) == Has(ONE, Origin.ANNOTATION, settled=True)
 
-    def test_labelled_with_another_spec_the_annotation_is_what_was_served(self) -> None:
-        assert examine(labelled(text="10.0.0.1", spec="10.0.0.9")) == Has(ONE, Origin.ANNOTATION, settled=True)
+def test_an_address_that_is_listed_twice_counts_once() -> None:
+    assert examine(service(text="10.0.0.1,10.0.0.1")) == Has(ONE, Origin.ANNOTATION, settled=False)
 
-    def test_another_value_of_the_label_is_no_label(self) -> None:
-        facts = service(text="10.0.0.1", spec="10.0.0.1", labels={LABEL: "mine"})
-        assert examine(facts) == Has(ONE, Origin.ANNOTATION, settled=False)
 
-    def test_the_dhcp_marker_is_an_address(self) -> None:
-        assert examine(service(spec="0.0.0.0")) == Has((DHCP_MARKER,), Origin.SPEC, settled=False)
+def test_the_spec_is_a_wish_of_its_user() -> None:
+    assert examine(service(spec="10.0.0.1")) == Has(ONE, Origin.SPEC, settled=False)
 
 
-class TestEdited:
-    """Since our provider has recorded what it had."""
+def test_the_annotation_goes_before_the_spec() -> None:
+    assert examine(service(text="10.0.0.2", spec="10.0.0.1")) == Has(TWO, Origin.ANNOTATION, settled=False)
 
-    @pytest.mark.parametrize("origin", [POOL, Origin.ANNOTATION, Origin.SPEC])
-    def test_unedited_it_has_what_it_had(self, origin: str) -> None:
-        assert examine(recorded_as(origin, "10.0.0.1,fd00::1")) == Has(BOTH, origin, settled=True)
 
-    @pytest.mark.parametrize("origin", [POOL, Origin.ANNOTATION, Origin.SPEC])
-    def test_a_new_annotation_is_a_wish(self, origin: str) -> None:
-        assert examine(recorded_as(origin, "10.0.0.1", text="10.0.0.9")) == Has(NINE, Origin.ANNOTATION, settled=False)
+def test_both_being_equal_without_a_label_is_a_users_doing() -> None:
+    assert examine(service(text="10.0.0.1", spec="10.0.0.1")) == Has(ONE, Origin.ANNOTATION, settled=False)
 
-    @pytest.mark.parametrize("origin", [POOL, Origin.ANNOTATION, Origin.SPEC])
-    def test_a_new_spec_is_a_wish(self, origin: str) -> None:
-        assert examine(recorded_as(origin, "10.0.0.1", spec="10.0.0.9")) == Has(NINE, Origin.SPEC, settled=False)
 
-    def test_of_two_new_ones_the_annotation_counts(self) -> None:
-        facts = recorded_as(POOL, "10.0.0.1", text="10.0.0.9", spec="10.0.0.2")
-        assert examine(facts) == Has(NINE, Origin.ANNOTATION, settled=False)
+def test_labelled_with_both_equal_it_has_what_kube_vip_cloud_provider_gave_it() -> None:
+    assert examine(labelled(text="10.0.0.1")) == Has(ONE, "", settled=True)
 
-    def test_a_new_spec_leaves_the_address_of_the_other_family(self) -> None:
-        facts = recorded_as(POOL, "10.0.0.1,fd00::1", spec="10.0.0.9")
-        assert examine(facts) == Has(ips("10.0.0.9,fd00::1"), Origin.SPEC, settled=False)
 
-    def test_a_new_spec_of_the_second_family_goes_first(self) -> None:
-        facts = recorded_as(POOL, "10.0.0.1,fd00::1", spec="fd00::9")
-        assert examine(facts) == Has(ips("fd00::9,10.0.0.1"), Origin.SPEC, settled=False)
+def test_labelled_with_two_families_it_has_both() -> None:
+    assert examine(labelled(text="10.0.0.1,fd00::1")) == Has(BOTH, "", settled=True)
 
-    def test_a_new_spec_doesnt_keep_the_dhcp_marker(self) -> None:
-        facts = recorded_as("cidr-global", "0.0.0.0", spec="fd00::9")
-        assert examine(facts) == Has(ips("fd00::9"), Origin.SPEC, settled=False)
-
-    def test_other_blanks_are_no_edit(self) -> None:
-        facts = recorded_as(POOL, "10.0.0.1,fd00::1", text=" 10.0.0.1, fd00:0::1 ")
-        assert examine(facts) == Has(BOTH, POOL, settled=True)
-
-    @pytest.mark.parametrize("gone", [{"text": None}, {"text": " "}, {"spec": ""}])
-    def test_from_a_pool_it_keeps_its_address_while_one_place_says_it(self, gone: dict[str, str]) -> None:
-        assert examine(recorded_as(POOL, "10.0.0.1,fd00::1", **gone)) == Has(BOTH, POOL, settled=True)
 
-    @pytest.mark.parametrize("origin", [POOL, Origin.ANNOTATION, Origin.SPEC])
-    def test_without_both_it_lacks_an_address(self, origin: str) -> None:
-        assert examine(recorded_as(origin, "10.0.0.1", text=None, spec="")) == Lacks()
+def test_labelled_with_the_annotation_alone_its_user_wrote_it() -> None:
+    assert examine(labelled(text="10.0.0.1", spec="")) == Has(ONE, Origin.ANNOTATION, settled=True)
 
-    def test_without_the_annotation_that_its_user_wrote_it_lacks_an_address(self) -> None:
-        assert examine(recorded_as(Origin.ANNOTATION, "10.0.0.1", text=None)) == Lacks()
-
-    def test_without_the_spec_that_its_user_wrote_it_lacks_an_address(self) -> None:
-        assert examine(recorded_as(Origin.SPEC, "10.0.0.1", spec="")) == Lacks()
-
-    def test_of_what_its_user_wrote_the_providers_copy_is_restored(self) -> None:
-        assert examine(recorded_as(Origin.ANNOTATION, "10.0.0.1", spec="")) == Has(ONE, Origin.ANNOTATION, settled=True)
-        assert examine(recorded_as(Origin.SPEC, "10.0.0.1", text=None)) == Has(ONE, Origin.SPEC, settled=True)
-
-    def test_without_the_label_it_has_what_is_recorded(self) -> None:
-        assert examine(recorded_as(POOL, "10.0.0.1", labels={})) == Has(ONE, POOL, settled=True)
-
-    @pytest.mark.parametrize("record", ["", "rubbish", "range-global", "range-global ", "range-global x", " 10.0.0.1"])
-    def test_a_spoilt_record_is_none(self, record: str) -> None:
-        facts = labelled(text="10.0.0.1", annotations={RECORD: record})
-        assert examine(facts) == Has(ONE, "", settled=True)
-
-
-class TestWrong:
-    def test_what_is_no_address_is_named(self) -> None:
-        verdict = examine(service(text="10.0.0.1,nonsense,10.0.0.999"))
-        assert isinstance(verdict, Wrong)
-        assert [problem.partition(" is not")[0] for problem in verdict.problems] == ["'nonsense'", "'10.0.0.999'"]
-
-    def test_its_addresses_that_can_be_read_are_in_use(self) -> None:
-        facts = recorded_as(POOL, "10.0.0.1", text="10.0.0.2,nonsense", spec="10.0.0.1", ingress=("10.0.0.9",))
-        verdict = examine(facts)
-        assert isinstance(verdict, Wrong)
-        assert set(verdict.addresses) == {*ONE, *TWO, *NINE}
-
-    def test_a_bad_spec_is_wrong_even_beside_a_good_annotation(self) -> None:
-        assert isinstance(examine(service(text="10.0.0.1", spec="nonsense")), Wrong)
-
-    def test_a_spec_of_several_addresses_is_wrong_and_what_to_write_is_said(self) -> None:
-        verdict = examine(service(spec="10.0.0.1,10.0.0.2"))
-        assert isinstance(verdict, Wrong)
-        assert verdict.problems == (
-            f"spec.loadBalancerIP '10.0.0.1,10.0.0.2' is more than one address: write them into {ADDRESSES}",
-        )
-
-    def test_a_spec_of_several_addresses_frees_nothing_that_it_had(self) -> None:
-        verdict = examine(recorded_as(POOL, "10.0.0.1", spec="10.0.0.2,10.0.0.9"))
-        assert isinstance(verdict, Wrong)
-        assert set(verdict.addresses) == {*ONE, *TWO, *NINE}
-
-    @pytest.mark.parametrize("text", ["fd00::1%eth0", "::ffff:10.0.0.1", "010.0.0.1", "10.0.0.1/24", "10.0.0.1,,", "é"])
-    def test_strictly_read(self, text: str) -> None:
-        assert isinstance(examine(service(text=text)), Wrong)
-
-    @given(SOMETHING, SOMETHING, SOMETHING, SOMETHING, st.booleans(), st.booleans())
-    def test_whatever_is_written_there_is_a_verdict(
-        self, text: str, spec: str, record: str, claim: str, is_labelled: bool, deleting: bool
-    ) -> None:
-        facts = service(
-            text=text,
-            spec=spec,
-            annotations={RECORD: record, CLAIM: claim},
-            labels={LABEL: LABELLED} if is_labelled else {},
-            deleting=deleting,
-            ingress=(text, spec),
-        )
-        assert isinstance(examine(facts), Verdict)
-        written(facts)
-        claim_of(facts)
-
-
-class TestClassesAndTypes:
-    def test_without_a_class_it_is_ours_by_default(self) -> None:
-        assert Classes().include(None)
-        assert not Classes().include("example.com/x")
-
-    def test_one_of_our_classes_is_ours(self) -> None:
-        classes = Classes(classless=False, names=frozenset({"x", "y"}))
-        assert [classes.include(name) for name in ("x", "y", "z", None)] == [True, True, False, False]
-
-    def test_of_our_class_it_lacks_an_address(self) -> None:
-        facts = service(load_balancer_class="x")
-        assert examine(facts, Classes(classless=False, names=frozenset({"x"}))) == Lacks()
-
-    def test_another_class_is_foreign_and_its_addresses_are_in_use(self) -> None:
-        facts = service(
-            text="10.0.0.1", spec="10.0.0.2", load_balancer_class="x", ingress=("10.0.0.9", "name.example.com")
-        )
-        verdict = examine(facts)
-        assert isinstance(verdict, Foreign)
-        assert set(verdict.addresses) == {*ONE, *TWO, *NINE}
-
-    def test_what_another_provider_has_given_to_another_class_is_left_alone(self) -> None:
-        assert examine(labelled(text="10.0.0.1", load_balancer_class="x")) == Foreign(ONE)
-        assert examine(recorded_as(POOL, "10.0.0.1", load_balancer_class="x")) == Foreign(ONE)
-
-    def test_what_a_class_mode_serves_is_left_alone_by_one_for_the_classless_and_the_other_way_round(self) -> None:
-        assert examine(labelled(text="10.0.0.1"), Classes(classless=False, names=frozenset({"x"}))) == Foreign(ONE)
-
-    @pytest.mark.parametrize("kind", ["ClusterIP", "NodePort", "ExternalName"])
-    def test_another_type_is_foreign_and_has_nothing(self, kind: str) -> None:
-        assert examine(service(text="10.0.0.1", spec="10.0.0.1", type=kind)) == Foreign()
-
-    @pytest.mark.parametrize("kind", ["ClusterIP", "NodePort"])
-    def test_what_we_gave_it_has_to_go_when_its_type_changes_and_is_in_use_until_then(self, kind: str) -> None:
-        facts = recorded_as(POOL, "10.0.0.1,fd00::1", type=kind, ingress=("10.0.0.9",))
-        verdict = examine(facts)
-        assert isinstance(verdict, Leaving)
-        assert set(verdict.addresses) == {*BOTH, *NINE}
 
-    def test_what_kube_vip_cloud_provider_gave_it_has_to_go_too(self) -> None:
-        assert examine(labelled(text="10.0.0.1", type="ClusterIP")) == Leaving(ONE)
-
-    def test_a_claim_has_to_go_with_the_type(self) -> None:
-        assert examine(service(type="ClusterIP", annotations=CLAIMED)) == Leaving(ips("10.0.0.7"))
-
-    def test_the_finalizer_has_to_go_with_the_type_even_where_nothing_else_is_left(self) -> None:
-        assert examine(service(type="ClusterIP", finalizers=(FINALIZER,))) == Leaving()
-
-
-class TestDeleting:
-    def test_with_our_finalizer_it_is_to_be_let_go_and_has_its_addresses_until_then(self) -> None:
-        assert examine(recorded_as(POOL, "10.0.0.1,fd00::1", deleting=True)) == Leaving(BOTH)
-
-    def test_with_kube_vip_cloud_providers_finalizer_it_is_to_be_let_go(self) -> None:
-        assert examine(labelled(text="10.0.0.1", deleting=True)) == Leaving(ONE)
-
-    def test_with_somebody_elses_finalizer_it_isnt_ours_to_let_go_but_has_its_addresses(self) -> None:
-        facts = recorded_as(POOL, "10.0.0.1", deleting=True, finalizers=("example.com/x",))
-        assert examine(facts) == Foreign(ONE)
-
-    def test_with_both_finalizers_it_is_to_be_let_go(self) -> None:
-        facts = recorded_as(POOL, "10.0.0.1", deleting=True, finalizers=("example.com/x", FINALIZER))
-        assert examine(facts) == Leaving(ONE)
-
-    def test_pending_since_kube_vip_cloud_provider_it_has_the_finalizer_alone_and_is_to_be_let_go(self) -> None:
-        assert examine(service(deleting=True, finalizers=(FINALIZER,))) == Leaving()
-
-    def test_without_marks_and_of_another_class_the_finalizer_is_somebody_elses(self) -> None:
-        facts = service(deleting=True, finalizers=(FINALIZER,), load_balancer_class="x")
-        assert examine(facts) == Foreign()
-
-    def test_of_another_class_with_our_marks_the_finalizer_may_be_ours(self) -> None:
-        assert examine(recorded_as(POOL, "10.0.0.1", deleting=True, load_balancer_class="x")) == Leaving(ONE)
-
-    def test_after_its_type_has_changed_too_it_is_to_be_let_go(self) -> None:
-        assert examine(recorded_as(POOL, "10.0.0.1", deleting=True, type="ClusterIP")) == Leaving(ONE)
-
-    def test_garbage_doesnt_keep_it(self) -> None:
-        assert examine(recorded_as(POOL, "10.0.0.1", text="rubbish", deleting=True)) == Leaving(ONE)
-
-
-class TestStatic:
-    @pytest.mark.parametrize("text", ["224.0.0.1", "ff02::1", "127.0.0.1", "::1", "::"])
-    def test_what_cant_be_the_address_of_a_service_is_named(self, text: str) -> None:
-        problem = f"{text} can't be the address of a Service: write a unicast address of your network"
-        assert check_static(service(), ips(text)) == (problem,)
-
-    def test_the_wrong_family_is_named(self) -> None:
-        problem = "fd00::1 is an IPv6 address, and the Service is for IPv4 alone"
-        assert check_static(service(**ONLY_V4), BOTH) == (problem,)
-
-    @pytest.mark.parametrize("stack", [{}, DUAL, PREFERS_DUAL])
-    def test_any_family_is_right_where_none_is_asked_for_or_both_are(self, stack: dict[str, object]) -> None:
-        assert check_static(service(**stack), BOTH) == ()
-
-    @pytest.mark.parametrize("stack", [ONLY_V4, ONLY_V6, {}])
-    def test_the_dhcp_marker_is_right_for_all(self, stack: dict[str, object]) -> None:
-        assert check_static(service(**stack), (DHCP_MARKER,)) == ()
-
-
-class TestUnwanted:
-    @pytest.mark.parametrize(("stack", "trimmed"), [(ONLY_V4, "fd00::1"), (ONLY_V6, "10.0.0.1"), ({}, "fd00::1")])
-    def test_a_single_stack_keeps_its_first_family(self, stack: dict[str, object], trimmed: str) -> None:
-        assert unwanted(service(**stack), BOTH) == ips(trimmed)
-
-    @pytest.mark.parametrize("stack", [DUAL, PREFERS_DUAL])
-    def test_two_families_keep_both(self, stack: dict[str, object]) -> None:
-        assert unwanted(service(**stack), BOTH) == ()
-
-    def test_nothing_is_left_without_an_address(self) -> None:
-        assert unwanted(service(**ONLY_V6), ONE) == ()
-        assert unwanted(service(**ONLY_V6), ips("10.0.0.1,10.0.0.2")) == ()
-
-    def test_of_one_family_the_first_is_kept(self) -> None:
-        assert unwanted(service(**ONLY_V4), ips("10.0.0.1,10.0.0.2,fd00::1")) == ips("10.0.0.2,fd00::1")
-
-
-class TestRecord:
-    @pytest.mark.parametrize("text", ["range-global 10.0.0.1", "annotation 10.0.0.1,fd00::1", "spec 0.0.0.0"])
-    def test_it_is_written_as_it_is_read(self, text: str) -> None:
-        assert str(Record.parse(text)) == text
-
-    def test_an_edit_of_it_is_read_from_the_service(self) -> None:
-        assert record_of(recorded_as(POOL, "10.0.0.1")) == Record(POOL, ONE)
-        assert record_of(service()) is None
-
-    def test_static_is_what_a_user_wrote(self) -> None:
-        assert [Record(origin, ONE).is_static for origin in ("annotation", "spec", POOL)] == [True, True, False]
-
-    def test_a_claim_names_the_provider(self) -> None:
-        assert claim_of(service(annotations=CLAIMED)) == Record("other", ips("10.0.0.7"))
-
-
-class TestFacts:
-    def test_what_it_says_to_have_is_what_is_written_in_both_places(self) -> None:
-        assert written(service(text="10.0.0.1,rubbish", spec="10.0.0.9")) == (*ONE, *NINE)
-        assert written(recorded_as(POOL, "10.0.0.1", text=None, spec="")) == ()
-
-    @pytest.mark.parametrize(
-        ("one", "other", "older"),
-        [
-            ("9", "10", True),
-            ("10", "9", False),
-            ("9", "9", False),
-            ("", "9", False),
-            ("9", "", False),
-            ("a", "b", False),
-        ],
+def test_labelled_with_another_spec_the_annotation_is_what_was_served() -> None:
+    assert examine(labelled(text="10.0.0.1", spec="10.0.0.9")) == Has(ONE, Origin.ANNOTATION, settled=True)
+
+
+def test_another_value_of_the_label_is_no_label() -> None:
+    facts = service(text="10.0.0.1", spec="10.0.0.1", labels={LABEL: "mine"})
+    assert examine(facts) == Has(ONE, Origin.ANNOTATION, settled=False)
+
+
+def test_the_dhcp_marker_is_an_address() -> None:
+    assert examine(service(spec="0.0.0.0")) == Has((DHCP_MARKER,), Origin.SPEC, settled=False)
+
+
+# Edited since our provider has recorded what it had
+
+
+@pytest.mark.parametrize("origin", [POOL, Origin.ANNOTATION, Origin.SPEC])
+def test_unedited_it_has_what_it_had(origin: str) -> None:
+    assert examine(recorded_as(origin, "10.0.0.1,fd00::1")) == Has(BOTH, origin, settled=True)
+
+
+@pytest.mark.parametrize("origin", [POOL, Origin.ANNOTATION, Origin.SPEC])
+def test_a_new_annotation_is_a_wish(origin: str) -> None:
+    assert examine(recorded_as(origin, "10.0.0.1", text="10.0.0.9")) == Has(NINE, Origin.ANNOTATION, settled=False)
+
+
+@pytest.mark.parametrize("origin", [POOL, Origin.ANNOTATION, Origin.SPEC])
+def test_a_new_spec_is_a_wish(origin: str) -> None:
+    assert examine(recorded_as(origin, "10.0.0.1", spec="10.0.0.9")) == Has(NINE, Origin.SPEC, settled=False)
+
+
+def test_of_two_new_ones_the_annotation_counts() -> None:
+    facts = recorded_as(POOL, "10.0.0.1", text="10.0.0.9", spec="10.0.0.2")
+    assert examine(facts) == Has(NINE, Origin.ANNOTATION, settled=False)
+
+
+def test_a_new_spec_leaves_the_address_of_the_other_family() -> None:
+    facts = recorded_as(POOL, "10.0.0.1,fd00::1", spec="10.0.0.9")
+    assert examine(facts) == Has(ips("10.0.0.9,fd00::1"), Origin.SPEC, settled=False)
+
+
+def test_a_new_spec_of_the_second_family_goes_first() -> None:
+    facts = recorded_as(POOL, "10.0.0.1,fd00::1", spec="fd00::9")
+    assert examine(facts) == Has(ips("fd00::9,10.0.0.1"), Origin.SPEC, settled=False)
+
+
+def test_a_new_spec_doesnt_keep_the_dhcp_marker() -> None:
+    facts = recorded_as("cidr-global", "0.0.0.0", spec="fd00::9")
+    assert examine(facts) == Has(ips("fd00::9"), Origin.SPEC, settled=False)
+
+
+def test_other_blanks_are_no_edit() -> None:
+    facts = recorded_as(POOL, "10.0.0.1,fd00::1", text=" 10.0.0.1, fd00:0::1 ")
+    assert examine(facts) == Has(BOTH, POOL, settled=True)
+
+
+@pytest.mark.parametrize("gone", [{"text": None}, {"text": " "}, {"spec": ""}])
+def test_from_a_pool_it_keeps_its_address_while_one_place_says_it(gone: dict[str, str]) -> None:
+    assert examine(recorded_as(POOL, "10.0.0.1,fd00::1", **gone)) == Has(BOTH, POOL, settled=True)
+
+
+@pytest.mark.parametrize("origin", [POOL, Origin.ANNOTATION, Origin.SPEC])
+def test_without_both_it_lacks_an_address(origin: str) -> None:
+    assert examine(recorded_as(origin, "10.0.0.1", text=None, spec="")) == Lacks()
+
+
+def test_without_the_annotation_that_its_user_wrote_it_lacks_an_address() -> None:
+    assert examine(recorded_as(Origin.ANNOTATION, "10.0.0.1", text=None)) == Lacks()
+
+
+def test_without_the_spec_that_its_user_wrote_it_lacks_an_address() -> None:
+    assert examine(recorded_as(Origin.SPEC, "10.0.0.1", spec="")) == Lacks()
+
+
+def test_of_what_its_user_wrote_the_providers_copy_is_restored() -> None:
+    assert examine(recorded_as(Origin.ANNOTATION, "10.0.0.1", spec="")) == Has(ONE, Origin.ANNOTATION, settled=True)
+    assert examine(recorded_as(Origin.SPEC, "10.0.0.1", text=None)) == Has(ONE, Origin.SPEC, settled=True)
+
+
+def test_without_the_label_it_has_what_is_recorded() -> None:
+    assert examine(recorded_as(POOL, "10.0.0.1", labels={})) == Has(ONE, POOL, settled=True)
+
+
+@pytest.mark.parametrize("record", ["", "rubbish", "range-global", "range-global ", "range-global x", " 10.0.0.1"])
+def test_a_spoilt_record_is_none(record: str) -> None:
+    facts = labelled(text="10.0.0.1", annotations={RECORD: record})
+    assert examine(facts) == Has(ONE, "", settled=True)
+
+
+# Wrong
+
+
+def test_what_is_no_address_is_named() -> None:
+    verdict = examine(service(text="10.0.0.1,nonsense,10.0.0.999"))
+    assert isinstance(verdict, Wrong)
+    assert [problem.partition(" is not")[0] for problem in verdict.problems] == ["'nonsense'", "'10.0.0.999'"]
+
+
+def test_its_addresses_that_can_be_read_are_in_use() -> None:
+    facts = recorded_as(POOL, "10.0.0.1", text="10.0.0.2,nonsense", spec="10.0.0.1", ingress=("10.0.0.9",))
+    verdict = examine(facts)
+    assert isinstance(verdict, Wrong)
+    assert set(verdict.addresses) == {*ONE, *TWO, *NINE}
+
+
+def test_a_bad_spec_is_wrong_even_beside_a_good_annotation() -> None:
+    assert isinstance(examine(service(text="10.0.0.1", spec="nonsense")), Wrong)
+
+
+def test_a_spec_of_several_addresses_is_wrong_and_what_to_write_is_said() -> None:
+    verdict = examine(service(spec="10.0.0.1,10.0.0.2"))
+    assert isinstance(verdict, Wrong)
+    assert verdict.problems == (
+        f"spec.loadBalancerIP '10.0.0.1,10.0.0.2' is more than one address: write them into {ADDRESSES}",
     )
-    def test_versions_are_compared_as_numbers(self, one: str, other: str, older: bool) -> None:
-        assert service(version=one).precedes(service(version=other)) is older
 
-    def test_it_asks_for_the_first_of_its_families(self) -> None:
-        facts = service("x/y", families=(V6, V4), policy=FamilyPolicy.PREFER_DUAL, local=True, selector=(("a", "b"),))
-        request = facts.request
-        assert (request.key, request.namespace, request.family) == ("x/y", "x", V6)
-        assert (request.policy, request.local, request.selector) == (facts.policy, True, facts.selector)
 
-    def test_every_bad_element_of_a_list_is_named(self) -> None:
-        with pytest.raises(ConfigError) as caught:
-            read_addresses("x, 10.0.0.1, y")
-        assert len(caught.value.problems) == 2
+def test_a_spec_of_several_addresses_frees_nothing_that_it_had() -> None:
+    verdict = examine(recorded_as(POOL, "10.0.0.1", spec="10.0.0.2,10.0.0.9"))
+    assert isinstance(verdict, Wrong)
+    assert set(verdict.addresses) == {*ONE, *TWO, *NINE}
+
+
+@pytest.mark.parametrize("text", ["fd00::1%eth0", "::ffff:10.0.0.1", "010.0.0.1", "10.0.0.1/24", "10.0.0.1,,", "é"])
+def test_strictly_read(text: str) -> None:
+    assert isinstance(examine(service(text=text)), Wrong)
+
+
+@given(SOMETHING, SOMETHING, SOMETHING, SOMETHING, st.booleans(), st.booleans())
+def test_whatever_is_written_there_is_a_verdict(
+    text: str, spec: str, record: str, claim: str, is_labelled: bool, deleting: bool
+) -> None:
+    facts = service(
+        text=text,
+        spec=spec,
+        annotations={RECORD: record, CLAIM: claim},
+        labels={LABEL: LABELLED} if is_labelled else {},
+        deleting=deleting,
+        ingress=(text, spec),
+    )
+    assert isinstance(examine(facts), Verdict)
+    written(facts)
+    claim_of(facts)
+
+
+# Classes and types
+
+
+def test_without_a_class_it_is_ours_by_default() -> None:
+    assert Classes().include(None)
+    assert not Classes().include("example.com/x")
+
+
+def test_one_of_our_classes_is_ours() -> None:
+    classes = Classes(classless=False, names=frozenset({"x", "y"}))
+    assert [classes.include(name) for name in ("x", "y", "z", None)] == [True, True, False, False]
+
+
+def test_of_our_class_it_lacks_an_address() -> None:
+    facts = service(load_balancer_class="x")
+    assert examine(facts, Classes(classless=False, names=frozenset({"x"}))) == Lacks()
+
+
+def test_another_class_is_foreign_and_its_addresses_are_in_use() -> None:
+    facts = service(text="10.0.0.1", spec="10.0.0.2", load_balancer_class="x", ingress=("10.0.0.9", "name.example.com"))
+    verdict = examine(facts)
+    assert isinstance(verdict, Foreign)
+    assert set(verdict.addresses) == {*ONE, *TWO, *NINE}
+
+
+def test_what_another_provider_has_given_to_another_class_is_left_alone() -> None:
+    assert examine(labelled(text="10.0.0.1", load_balancer_class="x")) == Foreign(ONE)
+    assert examine(recorded_as(POOL, "10.0.0.1", load_balancer_class="x")) == Foreign(ONE)
+
+
+def test_what_a_class_mode_serves_is_left_alone_by_one_for_the_classless_and_the_other_way_round() -> None:
+    assert examine(labelled(text="10.0.0.1"), Classes(classless=False, names=frozenset({"x"}))) == Foreign(ONE)
+
+
+@pytest.mark.parametrize("kind", ["ClusterIP", "NodePort", "ExternalName"])
+def test_another_type_is_foreign_and_has_nothing(kind: str) -> None:
+    assert examine(service(text="10.0.0.1", spec="10.0.0.1", type=kind)) == Foreign()
+
+
+@pytest.mark.parametrize("kind", ["ClusterIP", "NodePort"])
+def test_what_we_gave_it_has_to_go_when_its_type_changes_and_is_in_use_until_then(kind: str) -> None:
+    facts = recorded_as(POOL, "10.0.0.1,fd00::1", type=kind, ingress=("10.0.0.9",))
+    verdict = examine(facts)
+    assert isinstance(verdict, Leaving)
+    assert set(verdict.addresses) == {*BOTH, *NINE}
+
+
+def test_what_kube_vip_cloud_provider_gave_it_has_to_go_too() -> None:
+    assert examine(labelled(text="10.0.0.1", type="ClusterIP")) == Leaving(ONE)
+
+
+def test_a_claim_has_to_go_with_the_type() -> None:
+    assert examine(service(type="ClusterIP", annotations=CLAIMED)) == Leaving(ips("10.0.0.7"))
+
+
+def test_the_finalizer_has_to_go_with_the_type_even_where_nothing_else_is_left() -> None:
+    assert examine(service(type="ClusterIP", finalizers=(FINALIZER,))) == Leaving()
+
+
+# Being deleted
+
+
+def test_with_our_finalizer_it_is_to_be_let_go_and_has_its_addresses_until_then() -> None:
+    assert examine(recorded_as(POOL, "10.0.0.1,fd00::1", deleting=True)) == Leaving(BOTH)
+
+
+def test_with_kube_vip_cloud_providers_finalizer_it_is_to_be_let_go() -> None:
+    assert examine(labelled(text="10.0.0.1", deleting=True)) == Leaving(ONE)
+
+
+def test_with_somebody_elses_finalizer_it_isnt_ours_to_let_go_but_has_its_addresses() -> None:
+    facts = recorded_as(POOL, "10.0.0.1", deleting=True, finalizers=("example.com/x",))
+    assert examine(facts) == Foreign(ONE)
+
+
+def test_with_both_finalizers_it_is_to_be_let_go() -> None:
+    facts = recorded_as(POOL, "10.0.0.1", deleting=True, finalizers=("example.com/x", FINALIZER))
+    assert examine(facts) == Leaving(ONE)
+
+
+def test_pending_since_kube_vip_cloud_provider_it_has_the_finalizer_alone_and_is_to_be_let_go() -> None:
+    assert examine(service(deleting=True, finalizers=(FINALIZER,))) == Leaving()
+
+
+def test_without_marks_and_of_another_class_the_finalizer_is_somebody_elses() -> None:
+    facts = service(deleting=True, finalizers=(FINALIZER,), load_balancer_class="x")
+    assert examine(facts) == Foreign()
+
+
+def test_of_another_class_with_our_marks_the_finalizer_may_be_ours() -> None:
+    assert examine(recorded_as(POOL, "10.0.0.1", deleting=True, load_balancer_class="x")) == Leaving(ONE)
+
+
+def test_after_its_type_has_changed_too_it_is_to_be_let_go() -> None:
+    assert examine(recorded_as(POOL, "10.0.0.1", deleting=True, type="ClusterIP")) == Leaving(ONE)
+
+
+def test_garbage_doesnt_keep_it() -> None:
+    assert examine(recorded_as(POOL, "10.0.0.1", text="rubbish", deleting=True)) == Leaving(ONE)
+
+
+# Addresses that users write
+
+
+@pytest.mark.parametrize("text", ["224.0.0.1", "ff02::1", "127.0.0.1", "::1", "::"])
+def test_what_cant_be_the_address_of_a_service_is_named(text: str) -> None:
+    problem = f"{text} can't be the address of a Service: write a unicast address of your network"
+    assert check_static(service(), ips(text)) == (problem,)
+
+
+def test_the_wrong_family_is_named() -> None:
+    problem = "fd00::1 is an IPv6 address, and the Service is for IPv4 alone"
+    assert check_static(service(**ONLY_V4), BOTH) == (problem,)
+
+
+@pytest.mark.parametrize("stack", [{}, DUAL, PREFERS_DUAL])
+def test_any_family_is_right_where_none_is_asked_for_or_both_are(stack: dict[str, object]) -> None:
+    assert check_static(service(**stack), BOTH) == ()
+
+
+@pytest.mark.parametrize("stack", [ONLY_V4, ONLY_V6, {}])
+def test_the_dhcp_marker_is_right_for_all(stack: dict[str, object]) -> None:
+    assert check_static(service(**stack), (DHCP_MARKER,)) == ()
+
+
+# Families
+
+
+@pytest.mark.parametrize(("stack", "trimmed"), [(ONLY_V4, "fd00::1"), (ONLY_V6, "10.0.0.1"), ({}, "fd00::1")])
+def test_a_single_stack_keeps_its_first_family(stack: dict[str, object], trimmed: str) -> None:
+    assert unwanted(service(**stack), BOTH) == ips(trimmed)
+
+
+@pytest.mark.parametrize("stack", [DUAL, PREFERS_DUAL])
+def test_two_families_keep_both(stack: dict[str, object]) -> None:
+    assert unwanted(service(**stack), BOTH) == ()
+
+
+def test_nothing_is_left_without_an_address() -> None:
+    assert unwanted(service(**ONLY_V6), ONE) == ()
+    assert unwanted(service(**ONLY_V6), ips("10.0.0.1,10.0.0.2")) == ()
+
+
+def test_of_one_family_the_first_is_kept() -> None:
+    assert unwanted(service(**ONLY_V4), ips("10.0.0.1,10.0.0.2,fd00::1")) == ips("10.0.0.2,fd00::1")
+
+
+# The record, and claims
+
+
+@pytest.mark.parametrize("text", ["range-global 10.0.0.1", "annotation 10.0.0.1,fd00::1", "spec 0.0.0.0"])
+def test_it_is_written_as_it_is_read(text: str) -> None:
+    assert str(Record.parse(text)) == text
+
+
+def test_an_edit_of_it_is_read_from_the_service() -> None:
+    assert record_of(recorded_as(POOL, "10.0.0.1")) == Record(POOL, ONE)
+    assert record_of(service()) is None
+
+
+def test_static_is_what_a_user_wrote() -> None:
+    assert [Record(origin, ONE).is_static for origin in ("annotation", "spec", POOL)] == [True, True, False]
+
+
+def test_a_claim_names_the_provider() -> None:
+    assert claim_of(service(annotations=CLAIMED)) == Record("other", ips("10.0.0.7"))
+
+
+# Facts
+
+
+def test_what_it_says_to_have_is_what_is_written_in_both_places() -> None:
+    assert written(service(text="10.0.0.1,rubbish", spec="10.0.0.9")) == (*ONE, *NINE)
+    assert written(recorded_as(POOL, "10.0.0.1", text=None, spec="")) == ()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "older"),
+    [
+        ("9", "10", True),
+        ("10", "9", False),
+        ("9", "9", False),
+        ("", "9", False),
+        ("9", "", False),
+        ("a", "b", False),
+    ],
+)
+def test_versions_are_compared_as_numbers(one: str, other: str, older: bool) -> None:
+    assert service(version=one).precedes(service(version=other)) is older
+
+
+def test_it_asks_for_the_first_of_its_families() -> None:
+    facts = service("x/y", families=(V6, V4), policy=FamilyPolicy.PREFER_DUAL, local=True, selector=(("a", "b"),))
+    request = facts.request
+    assert (request.key, request.namespace, request.family) == ("x/y", "x", V6)
+    assert (request.policy, request.local, request.selector) == (facts.policy, True, facts.selector)
+
+
+def test_every_bad_element_of_a_list_is_named() -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_addresses("x, 10.0.0.1, y")
+    assert len(caught.value.problems) == 2

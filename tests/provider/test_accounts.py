@@ -1,0 +1,358 @@
+"""Who gets an address, who waits and why, and who is served when one is free again."""
+
+import pytest
+
+from kubevip.accounts import Accounts
+from kubevip.ipam import DHCP_MARKER
+from kubevip.model import Family
+from kubevip.provision import CLAIM, FINALIZER, RECORD, Classes, Condition
+from tests.provider.desk import GLOBAL, Desk, key_of, serve
+from tests.provider.services import ip, ips, labelled, recorded_as, service
+
+ONE = {"range-global": "10.0.0.1-10.0.0.1"}
+TWO = {"range-global": "10.0.0.1-10.0.0.2"}
+
+
+# Giving
+
+
+def test_a_new_service_gets_the_first_address_by_one_write() -> None:
+    desk = serve(GLOBAL, "a")
+    assert desk.has("a") == "10.0.0.1"
+    assert desk.service("a").annotations[RECORD] == "range-global 10.0.0.1"
+    assert desk.writes == 1
+
+
+def test_it_is_told_which_address_and_where_from() -> None:
+    desk = serve(GLOBAL, "a")
+    assert [(note.warning, note.reason) for note in desk.notes["a"]] == [(False, "EnsuredLoadBalancer")]
+    assert desk.told("a") == "Ensured load balancer: 10.0.0.1 from range-global"
+
+
+def test_a_write_is_decided_on_what_was_seen_last() -> None:
+    desk = Desk()
+    desk.create(service("a"))
+    desk.edit("a", labels={"tier": "web"})
+    desk.see()
+    decision = desk.decide("a")
+    assert decision is not None
+    assert decision.facts == desk.service("a")
+
+
+def test_one_service_after_the_other_gets_the_next_address() -> None:
+    assert serve(GLOBAL, "b", "a", "other/c").all() == {"b": "10.0.0.1", "a": "10.0.0.2", "other/c": "10.0.0.3"}
+
+
+def test_what_is_decided_is_reserved_before_it_is_written() -> None:
+    desk = Desk()
+    desk.create(service("a"), service("b"))
+    desk.see()
+    decisions = [desk.decide("a"), desk.decide("b")]
+    assert [each.addresses for each in decisions if each] == [ips("10.0.0.1"), ips("10.0.0.2")]
+
+
+def test_decided_twice_it_is_the_same_address() -> None:
+    desk = Desk()
+    desk.create(service("a"))
+    desk.see()
+    assert desk.decide("a") == desk.decide("a")
+
+
+def test_nothing_is_due_twice() -> None:
+    desk = Desk()
+    desk.create(service("a"))
+    desk.see()
+    assert desk.accounts.next_due() == key_of("a")
+    assert desk.accounts.next_due() is None
+
+
+def test_a_key_that_isnt_known_is_no_matter() -> None:
+    accounts = Accounts(Classes())
+    accounts.look_at([key_of("a")])
+    accounts.deleted(key_of("a"))
+    accounts.failed(key_of("a"), certainly=True)
+    assert accounts.next_due() is None
+    assert accounts.decide(key_of("a")) is None
+
+
+@pytest.mark.parametrize("facts", [service("a", type="ClusterIP"), service("a", load_balancer_class="x")])
+def test_nothing_is_done_for_what_isnt_ours(facts: object) -> None:
+    desk = serve(GLOBAL, facts)  # type: ignore[arg-type]
+    assert (desk.decisions["a"], desk.writes) == (None, 0)
+
+
+def test_several_classes_and_the_classless_are_served_side_by_side() -> None:
+    desk = Desk(GLOBAL, Classes(names=frozenset({"x", "y"})))
+    desk.serve(service("a"), service("b", load_balancer_class="x"), service("c", load_balancer_class="y"))
+    assert desk.all() == {"a": "10.0.0.1", "b": "10.0.0.2", "c": "10.0.0.3"}
+
+
+# What is there already
+
+
+def test_what_is_there_is_adopted_before_anything_is_given() -> None:
+    desk = Desk()
+    desk.create(service("a"), labelled("b", "10.0.0.1"), recorded_as("range-global", "10.0.0.2", "c"))
+    desk.work()
+    assert desk.all() == {"a": "10.0.0.3", "b": "10.0.0.1", "c": "10.0.0.2"}
+
+
+def test_what_kube_vip_cloud_provider_gave_is_recorded_once() -> None:
+    desk = serve(GLOBAL, labelled("a", "10.0.0.1"))
+    assert desk.service("a").annotations[RECORD] == "range-global 10.0.0.1"
+    desk.restart()
+    desk.work()
+    assert desk.writes == 1
+
+
+def test_what_kube_vip_cloud_provider_gave_outside_of_all_pools_stays_as_if_its_user_had_written_it() -> None:
+    desk = serve(GLOBAL, labelled("a", "192.0.2.1"))
+    assert desk.service("a").annotations[RECORD] == "annotation 192.0.2.1"
+    assert desk.reasons("a") == []
+
+
+def test_two_that_have_one_address_already_keep_it_and_are_told() -> None:
+    desk = Desk()
+    desk.create(labelled("a", "10.0.0.1"), labelled("b", "10.0.0.1"), service("c"))
+    desk.work()
+    assert desk.all() == {"a": "10.0.0.1", "b": "10.0.0.1", "c": "10.0.0.2"}
+    assert desk.told("a") == "10.0.0.1 is in use by default/b; nothing is changed"
+    assert desk.told("b") == "10.0.0.1 is in use by default/a; nothing is changed"
+
+
+def test_an_address_of_two_is_free_when_both_are_gone() -> None:
+    desk = Desk(ONE)
+    desk.create(labelled("a", "10.0.0.1"), labelled("b", "10.0.0.1"), service("c"))
+    desk.work()
+    desk.delete("a")
+    desk.work()
+    assert desk.has("c") == ""
+    desk.delete("b")
+    desk.work()
+    assert desk.has("c") == "10.0.0.1"
+
+
+def test_a_restart_writes_nothing_and_gives_the_next_address_to_the_next() -> None:
+    desk = serve(GLOBAL, "a", "b")
+    desk.restart()
+    desk.work()
+    assert desk.writes == 2
+    desk.serve(service("c"))
+    assert desk.all() == {"a": "10.0.0.1", "b": "10.0.0.2", "c": "10.0.0.3"}
+
+
+def test_addresses_of_another_class_arent_given() -> None:
+    desk = Desk()
+    desk.create(service("a"), service("b", load_balancer_class="x", ingress=("10.0.0.1",)))
+    desk.work()
+    assert desk.has("a") == "10.0.0.2"
+
+
+# Waiting
+
+
+def test_exhaustion_names_the_key_of_the_pool() -> None:
+    desk = serve(ONE, "a", "b")
+    assert desk.waiting("b") == "no addresses available in range-global [10.0.0.1/32]"
+    assert desk.reasons("b") == ["AddressPoolExhausted"]
+    assert desk.told("b") == f"Error syncing load balancer: {desk.waiting('b')}"
+    assert desk.notes["b"][0].warning
+
+
+def test_a_deletion_serves_the_one_that_has_waited_longest() -> None:
+    desk = serve(ONE, "a", "b", "c")
+    desk.delete("a")
+    desk.work()
+    assert desk.all() == {"b": "10.0.0.1", "c": ""}
+
+
+def test_a_change_of_type_serves_the_one_that_waits() -> None:
+    desk = serve(ONE, "a", "b")
+    desk.edit("a", type="ClusterIP")
+    desk.work()
+    assert desk.all() == {"a": "", "b": "10.0.0.1"}
+
+
+def test_a_users_choice_of_another_address_serves_the_one_that_waits() -> None:
+    desk = serve(ONE, "a", "b")
+    desk.edit("a", "192.0.2.1")
+    desk.work()
+    assert desk.all() == {"a": "192.0.2.1", "b": "10.0.0.1"}
+
+
+def test_since_when_who_waits_is_told_until_it_is_served() -> None:
+    desk = serve(ONE, "a", "b")
+    desk.now += 7
+    desk.serve(service("c"))
+    assert desk.accounts.statistics().waiting == {key_of("b"): 1000.0, key_of("c"): 1007.0}
+    desk.delete("a")
+    desk.work()
+    assert desk.accounts.statistics().waiting == {key_of("c"): 1007.0}
+
+
+@pytest.mark.parametrize("end", ["deleted", "retyped"])
+def test_who_is_gone_waits_no_longer(end: str) -> None:
+    desk = serve(ONE, "a", "b")
+    if end == "deleted":
+        desk.delete("b")
+    else:
+        desk.edit("b", type="ClusterIP")
+    desk.work()
+    assert desk.accounts.statistics().waiting == {}
+
+
+def test_why_it_waits_is_a_condition_which_is_written_once() -> None:
+    desk = serve(ONE, "a", "b")
+    first = desk.decisions["b"]
+    assert first is not None
+    text = "no addresses available in range-global [10.0.0.1/32]"
+    assert first.condition == Condition(False, "AddressPoolExhausted", text)
+    desk.edit("b", condition=first.condition)
+    desk.work()
+    again = desk.decisions["b"]
+    assert again is not None
+    assert again.condition is None
+
+
+def test_the_condition_is_corrected_when_it_is_served() -> None:
+    desk = serve(ONE, "a", "b")
+    desk.edit("b", condition=Condition(False, "AddressPoolExhausted", ""))
+    desk.see()
+    desk.delete("a")
+    desk.work()
+    served = desk.decisions["b"]
+    assert served is not None
+    assert served.condition == Condition(True, "AddressAssigned", "10.0.0.1")
+
+
+def test_who_was_never_in_want_gets_no_condition() -> None:
+    decision = serve(GLOBAL, "a").decisions["a"]
+    assert decision is not None
+    assert decision.condition is None
+
+
+# Being deleted
+
+
+def test_a_deleted_service_is_let_go_and_its_address_is_free_when_it_is_gone() -> None:
+    desk = serve(GLOBAL, "a")
+    desk.delete("a")
+    desk.see()
+    assert desk.accounts.holders(ip("10.0.0.1")) == ("default/a",)
+    desk.work()
+    assert key_of("a") not in desk.server.objects
+    assert desk.accounts.holders(ip("10.0.0.1")) == ()
+
+
+def test_its_address_is_its_own_while_somebody_elses_finalizer_is_there() -> None:
+    desk = serve(ONE, service("a", finalizers=("example.com/x",)), "b")
+    desk.delete("a")
+    desk.work()
+    assert desk.service("a").finalizers == ("example.com/x",)
+    assert desk.has("b") == ""
+    desk.edit("a", finalizers=())
+    desk.work()
+    assert desk.has("b") == "10.0.0.1"
+
+
+def test_a_service_that_waits_has_no_finalizer_and_is_deleted_at_once() -> None:
+    desk = serve(ONE, "a", "b")
+    desk.delete("b")
+    assert key_of("b") not in desk.server.objects
+
+
+def test_one_that_was_pending_with_the_finalizer_is_let_go() -> None:
+    desk = serve(ONE, "a", service("b", finalizers=(FINALIZER,)))
+    desk.delete("b")
+    desk.work()
+    assert key_of("b") not in desk.server.objects
+
+
+def test_a_service_of_the_same_name_starts_anew() -> None:
+    desk = serve(GLOBAL, "a", "b")
+    desk.delete("a")
+    desk.work()
+    desk.serve(service("a", text="10.0.0.3"))
+    assert desk.all() == {"b": "10.0.0.2", "a": "10.0.0.3"}
+
+
+# Nodes
+
+
+def test_addresses_of_nodes_arent_given() -> None:
+    desk = Desk()
+    desk.accounts.node_has("n1", ips("10.0.0.1,10.0.0.2"))
+    desk.serve(service("a"))
+    assert desk.has("a") == "10.0.0.3"
+
+
+def test_a_user_may_write_the_address_of_a_node_which_is_the_control_planes_vip() -> None:
+    desk = Desk()
+    desk.accounts.node_has("n1", ips("10.0.0.2"))
+    desk.serve(service("a", spec="10.0.0.2"))
+    assert desk.has("a") == "10.0.0.2"
+
+
+def test_who_had_a_nodes_address_keeps_it_without_a_word() -> None:
+    desk = serve(GLOBAL, "a")
+    desk.accounts.node_has("n1", ips("10.0.0.1"))
+    desk.edit("a", labels={**desk.service("a").labels, "tier": "web"})
+    desk.work()
+    assert (desk.has("a"), desk.reasons("a")) == ("10.0.0.1", ["EnsuredLoadBalancer"])
+
+
+@pytest.mark.parametrize("left", ["", "10.0.0.9"])
+def test_an_address_that_a_node_gives_up_serves_the_one_that_waits(left: str) -> None:
+    desk = Desk(ONE)
+    desk.accounts.node_has("n1", ips("10.0.0.1"))
+    desk.serve(service("a"))
+    assert desk.has("a") == ""
+    desk.accounts.node_has("n1", ips(left) if left else ())
+    desk.work()
+    assert desk.has("a") == "10.0.0.1"
+
+
+def test_which_nodes_have_addresses_is_told() -> None:
+    accounts = Accounts(Classes())
+    accounts.node_has("n1", ips("10.0.0.1"))
+    accounts.node_has("n2", ())
+    assert list(accounts.node_names) == ["n1"]
+    accounts.node_has("n1", ())
+    assert list(accounts.node_names) == []
+
+
+# DHCP, and statistics
+
+
+def test_of_a_dhcp_pool_everybody_gets_the_marker() -> None:
+    desk = serve({"cidr-global": "0.0.0.0/32"}, "a", "b")
+    assert desk.all() == {"a": str(DHCP_MARKER), "b": str(DHCP_MARKER)}
+    desk.restart()
+    desk.work()
+    assert desk.writes == 2
+
+
+def test_a_user_may_ask_for_dhcp() -> None:
+    desk = serve(GLOBAL, service("a", spec="0.0.0.0"), service("b", text="0.0.0.0"))
+    assert desk.all() == {"a": "0.0.0.0", "b": "0.0.0.0"}
+    assert desk.reasons("a") == desk.reasons("b") == ["EnsuredLoadBalancer"]
+
+
+def test_pools_are_counted_by_family_and_failures_by_reason() -> None:
+    desk = serve({"range-global": "10.0.0.1-10.0.0.1,fd00::1-fd00::9"}, "a", "b", service("c", text="rubbish"))
+    v4, v6 = (desk.statistics("range-global", family) for family in Family)
+    assert (v4.size, v4.used, v4.free) == (1, 1, 0)
+    assert (v6.size, v6.used, v6.free) == (9, 0, 9)
+    statistics = desk.accounts.statistics()
+    assert statistics.services == 3
+    assert statistics.failures == {"AddressPoolExhausted": 1, "AddressRefused": 1}
+
+
+def test_without_other_providers_a_claim_that_is_left_over_is_removed_and_counts_for_nothing() -> None:
+    desk = Desk(ONE)
+    desk.create(service("a", annotations={CLAIM: "gone 10.0.0.1"}), service("b"))
+    desk.see()
+    assert desk.accounts.holders(ip("10.0.0.1")) == ()
+    desk.work()
+    assert desk.has("a") == "10.0.0.1"
+    assert CLAIM not in desk.service("a").annotations
