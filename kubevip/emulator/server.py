@@ -43,15 +43,16 @@ class Emulator:
     """A running server."""
 
     url: str
-    store: Store
+    # All of it would be shown wherever somebody shows a server.
+    store: Store = attrs.field(repr=False)
     """What is stored, to look at."""
-    objects: Objects
+    objects: Objects = attrs.field(repr=False)
     """Writes past HTTP, without authorization."""
-    faults: Faults
-    tokens: Mapping[str, User] | None
-    authority: str
+    faults: Faults = attrs.field(repr=False)
+    tokens: Mapping[str, User] | None = attrs.field(repr=False)
+    authority: str = attrs.field(repr=False)
     """The certificate authority, in base64, empty without TLS."""
-    _api: Api = attrs.field(alias="api")
+    _api: Api = attrs.field(alias="api", repr=False)
 
     def create(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Create the object of a whole document, as a manifest has it, and return it as it is stored.

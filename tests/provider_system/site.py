@@ -65,7 +65,7 @@ _PARSER = argparse.ArgumentParser()
 add_provider_flags(_PARSER)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Running:
     """A provider as a process."""
 
@@ -121,7 +121,7 @@ class Running:
         return {name: float(value) for name, _, value in pairs}
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Site:
     """A running server: the built-in one, which makes faults, or a real one."""
 
