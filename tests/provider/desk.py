@@ -8,8 +8,8 @@ import attrs
 from kubevip import ipam
 from kubevip.accounts import Accounts, Decision, Note
 from kubevip.ipam import PoolStatistics
-from kubevip.model import Family, IPAddress, ServiceKey
-from kubevip.provision import Classes, Facts, join
+from kubevip.model import Family, ServiceKey
+from kubevip.provision import Classes, Facts
 from kubevip.service import ADDRESSES
 from tests.provider.server import Server
 from tests.provider.services import edited, merged, service
@@ -23,7 +23,7 @@ def key_of(name: str) -> ServiceKey:
 
 @attrs.define(eq=False)
 class Desk:
-    """Knows Services by their names. What it did to each last stands in *decisions*, what it told of each in *notes*."""
+    """Knows Services by their names. *decisions* has what it did to each last, *notes* all that it told of each."""
 
     data: Mapping[str, str] | None = attrs.field(factory=lambda: GLOBAL)
     classes: Classes = attrs.field(factory=Classes)
@@ -150,7 +150,3 @@ def serve(data: Mapping[str, str] | None, *services: Facts | str) -> Desk:
     desk = Desk(data)
     desk.serve(*(service(each) if isinstance(each, str) else each for each in services))
     return desk
-
-
-def texts(addresses: tuple[IPAddress, ...]) -> str:
-    return join(addresses)

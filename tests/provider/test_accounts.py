@@ -5,7 +5,7 @@ import pytest
 from kubevip.accounts import Accounts
 from kubevip.ipam import DHCP_MARKER
 from kubevip.model import Family
-from kubevip.provision import CLAIM, FINALIZER, RECORD, Classes, Condition
+from kubevip.provision import CLAIM, FINALIZER, RECORD, Classes, Condition, Facts
 from tests.provider.desk import GLOBAL, Desk, key_of, serve
 from tests.provider.services import ip, ips, labelled, recorded_as, service
 
@@ -76,8 +76,8 @@ def test_a_key_that_isnt_known_is_no_matter() -> None:
 
 
 @pytest.mark.parametrize("facts", [service("a", type="ClusterIP"), service("a", load_balancer_class="x")])
-def test_nothing_is_done_for_what_isnt_ours(facts: object) -> None:
-    desk = serve(GLOBAL, facts)  # type: ignore[arg-type]
+def test_nothing_is_done_for_what_isnt_ours(facts: Facts) -> None:
+    desk = serve(GLOBAL, facts)
     assert (desk.decisions["a"], desk.writes) == (None, 0)
 
 

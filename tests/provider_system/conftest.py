@@ -1,6 +1,7 @@
 """What the tests of the provider share: API servers with the operator's setup, and providers before them."""
 
 import contextlib
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,15 @@ def tests_read_files(nothing_blocks_the_loop: BlockBuster) -> None:
         function.can_block_in("kubevip/kube/client.py", {"__aenter__"})
         function.can_block_in("tests/provider_system/site.py", {"client_of", "on", "start", "logged", "end_processes"})
         function.can_block_in("tests/provider_system/site.py", {"wait_logged"})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_authorities_are_read() -> Iterator[None]:
+    """Spare each client to read this machine's certificate authorities: that takes longer than most tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", os.devnull)
+        patch.setenv("SSL_CERT_DIR", os.devnull)
+        yield
 
 
 @contextlib.asynccontextmanager

@@ -146,6 +146,9 @@ class Site:
                     site.end_processes()
                     site.clear_faults()
                     await site.clean()
+        if admin.server.startswith("https"):
+            # Watches that were cut off say goodbye yet, which nobody can wait for.
+            await asyncio.sleep(0.02)
 
     @property
     def is_real(self) -> bool:

@@ -1,6 +1,7 @@
 """What users edit, by the real kubectl where it matters: it is honoured, checked, or refused with a reason."""
 
 import asyncio
+import contextlib
 import os
 
 import pytest
@@ -17,18 +18,9 @@ POOL = {"range_global": "10.0.0.5-10.0.0.9"}
 DUAL = {"range_global": "10.0.0.5-10.0.0.9,fd00::5-fd00::9"}
 
 
-@pytest.fixture
-async def site(kind_of_server, certificate, tmp_path):
-    """The built-in API server with TLS, for kubectl sends tokens over HTTPS only, and then the real one."""
-    async with (
-        emulated(tmp_path, tls=certificate) if kind_of_server is None else Site.on(kind_of_server, tmp_path) as site
-    ):
-        yield site
-
-
-@pytest.fixture
-async def served(site):
-    """A Service ``web`` that has 10.0.0.5 from its pool, and a provider."""
+@contextlib.asynccontextmanager
+async def serving(site):
+    """Let a Service ``web`` have 10.0.0.5 from its pool, and a provider run."""
     await site.configure(**POOL)
     async with site.provider():
         await site.add_service("web")
@@ -37,9 +29,25 @@ async def served(site):
 
 
 @pytest.fixture
-def kubectl(site, kubectl_path):
+async def served(emulator):
+    """The built-in API server, and a provider that has served ``web``."""
+    async with serving(emulator) as site:
+        yield site
+
+
+@pytest.fixture
+async def described(kind_of_server, certificate, tmp_path):
+    """The same with TLS, for kubectl sends tokens over HTTPS only, and then before a real API server."""
+    server = emulated(tmp_path, tls=certificate) if kind_of_server is None else Site.on(kind_of_server, tmp_path)
+    async with server as site, serving(site):
+        yield site
+
+
+@pytest.fixture
+def kubectl(described, kubectl_path):
     """The real kubectl, as the administrator."""
-    environment = {**os.environ, "KUBECONFIG": str(site.directory / "admin"), "HOME": str(site.directory)}
+    home = described.directory
+    environment = {**os.environ, "KUBECONFIG": str(home / "admin"), "HOME": str(home)}
 
     async def run(*arguments):
         process = await asyncio.create_subprocess_exec(
@@ -66,52 +74,52 @@ async def both(site, name="web"):
 
 
 @pytest.mark.kubectl
-async def test_kubectl_annotates_another_address_and_the_spec_follows(served, kubectl):
+async def test_kubectl_annotates_another_address_and_the_spec_follows(described, kubectl):
     await kubectl("annotate", "service", "web", f"{ADDRESSES}=10.0.0.8", "--overwrite")
-    await served.wait_served("web", "10.0.0.8")
-    assert await both(served) == ("10.0.0.8", "10.0.0.8")
+    await described.wait_served("web", "10.0.0.8")
+    assert await both(described) == ("10.0.0.8", "10.0.0.8")
 
 
 @pytest.mark.kubectl
-async def test_kubectl_patches_the_spec_and_the_annotation_follows(served, kubectl):
+async def test_kubectl_patches_the_spec_and_the_annotation_follows(described, kubectl):
     await kubectl("patch", "service", "web", "-p", '{"spec": {"loadBalancerIP": "10.0.0.8"}}')
-    await served.wait_served("web", "10.0.0.8")
+    await described.wait_served("web", "10.0.0.8")
 
 
 @pytest.mark.kubectl
-async def test_annotation_that_kubectl_takes_away_comes_back(served, kubectl):
+async def test_annotation_that_kubectl_takes_away_comes_back(described, kubectl):
     await kubectl("annotate", "service", "web", f"{ADDRESSES}-")
-    await served.wait_served("web", "10.0.0.5")
+    await described.wait_served("web", "10.0.0.5")
 
 
 @pytest.mark.kubectl
-async def test_spec_that_kubectl_clears_comes_back(served, kubectl):
+async def test_spec_that_kubectl_clears_comes_back(described, kubectl):
     await kubectl("patch", "service", "web", "-p", '{"spec": {"loadBalancerIP": null}}')
-    await served.wait_served("web", "10.0.0.5")
+    await described.wait_served("web", "10.0.0.5")
 
 
 @pytest.mark.kubectl
-async def test_service_whose_address_is_cleared_in_both_places_gets_the_first_free_one(served, kubectl):
-    await served.add_service("other")
-    await served.wait_served("other", "10.0.0.6")
+async def test_service_whose_address_is_cleared_in_both_places_gets_the_first_free_one(described, kubectl):
+    await described.add_service("other")
+    await described.wait_served("other", "10.0.0.6")
     await kubectl("annotate", "service", "other", f"{ADDRESSES}=10.0.0.9", "--overwrite")
-    await served.wait_served("other", "10.0.0.9")
+    await described.wait_served("other", "10.0.0.9")
     patch = f'{{"spec": {{"loadBalancerIP": null}}, "metadata": {{"annotations": {{"{ADDRESSES}": null}}}}}}'
     await kubectl("patch", "service", "other", "-p", patch)
-    await served.wait_served("other", "10.0.0.6")
+    await described.wait_served("other", "10.0.0.6")
 
 
 @pytest.mark.kubectl
-async def test_static_address_that_its_user_takes_away_gives_place_to_one_of_the_pool(served, kubectl):
-    await served.add_service("static", annotations={ADDRESSES: "10.0.0.8"})
-    await served.wait_served("static", "10.0.0.8")
+async def test_static_address_that_its_user_takes_away_gives_place_to_one_of_the_pool(described, kubectl):
+    await described.add_service("static", annotations={ADDRESSES: "10.0.0.8"})
+    await described.wait_served("static", "10.0.0.8")
     await kubectl("annotate", "service", "static", f"{ADDRESSES}-")
-    await served.wait_served("static", "10.0.0.6")
+    await described.wait_served("static", "10.0.0.6")
 
 
 @pytest.mark.kubectl
-async def test_event_is_what_kubectl_describe_shows(served, kubectl):
-    await served.wait_event("web", "EnsuredLoadBalancer")
+async def test_event_is_what_kubectl_describe_shows(described, kubectl):
+    await described.wait_event("web", "EnsuredLoadBalancer")
     shown = await kubectl("describe", "service", "web")
     assert "Ensured load balancer: 10.0.0.5 from range-global" in shown
 
@@ -210,11 +218,11 @@ async def test_interface_that_the_user_wrote_stays(served):
 
 
 @pytest.fixture
-async def dual(site):
+async def dual(emulator):
     """A provider with a pool of both families."""
-    await site.configure(**DUAL)
-    async with site.provider():
-        yield site
+    await emulator.configure(**DUAL)
+    async with emulator.provider():
+        yield emulator
 
 
 @pytest.mark.parametrize(
@@ -232,30 +240,36 @@ async def test_families_decide_which_addresses_and_their_order(dual, families, p
     await dual.wait_served("web", address)
 
 
-async def test_policy_that_wants_two_families_extends_and_one_trims(dual):
-    await dual.add_service("web")
-    await dual.wait_served("web", "10.0.0.5")
-    await dual.edit("web", lambda found: found["spec"].update(ipFamilyPolicy="PreferDualStack"))
-    await dual.wait_served("web", "10.0.0.5,fd00::5")
+async def test_policy_that_wants_two_families_extends_and_one_trims(site):
+    await site.configure(**DUAL)
+    async with site.provider():
+        await extend_and_trim(site)
+
+
+async def extend_and_trim(site):
+    await site.add_service("web")
+    await site.wait_served("web", "10.0.0.5")
+    await site.edit("web", lambda found: found["spec"].update(ipFamilyPolicy="PreferDualStack"))
+    await site.wait_served("web", "10.0.0.5,fd00::5")
 
     def to_single(found):
         spec = found["spec"]
         spec.update(ipFamilyPolicy="SingleStack", ipFamilies=["IPv4"], clusterIPs=spec["clusterIPs"][:1])
 
-    await dual.edit("web", to_single)
-    await dual.wait_served("web", "10.0.0.5")
-    assert "fd00::5" in await dual.wait_event("web", "AddressReleased")
-    await dual.add_service("next", ipFamilies=["IPv6"])
-    await dual.wait_served("next", "fd00::5")
+    await site.edit("web", to_single)
+    await site.wait_served("web", "10.0.0.5")
+    assert "fd00::5" in await site.wait_event("web", "AddressReleased")
+    await site.add_service("next", ipFamilies=["IPv6"])
+    await site.wait_served("next", "fd00::5")
 
 
-async def test_missing_family_is_told_and_comes_with_the_pool(site):
-    await site.configure(**POOL)
-    async with site.provider():
-        await site.add_service("web", ipFamilyPolicy="RequireDualStack")
-        await site.wait_event("web", "NoAddressFamily", "range-global")
-        await site.configure(**DUAL)
-        await site.wait_served("web", "10.0.0.5,fd00::5", bound=2)
+async def test_missing_family_is_told_and_comes_with_the_pool(emulator):
+    await emulator.configure(**POOL)
+    async with emulator.provider():
+        await emulator.add_service("web", ipFamilyPolicy="RequireDualStack")
+        await emulator.wait_event("web", "NoAddressFamily", "range-global")
+        await emulator.configure(**DUAL)
+        await emulator.wait_served("web", "10.0.0.5,fd00::5", bound=2)
 
 
 async def test_annotation_taken_from_a_service_with_two_addresses_brings_both_back(dual):

@@ -53,17 +53,17 @@ async def test_two_providers_serve_what_is_created_at_once(site):
     site.ledger.check()
 
 
-async def test_three_providers_with_one_address_give_it_once(site):
-    await site.configure(range_global="10.0.0.5-10.0.0.5")
-    async with providers(site, 3):
-        await site.add_services(names(10))
-        await until(lambda: site.ledger.served, 10)
+async def test_three_providers_with_one_address_give_it_once(emulator):
+    await emulator.configure(range_global="10.0.0.5-10.0.0.5")
+    async with providers(emulator, 3):
+        await emulator.add_services(names(10))
+        await until(lambda: emulator.ledger.served, 10)
         await anyio.sleep(1)
-        assert len(site.ledger.served) == 1
-        (first,) = site.ledger.served
-        await site.delete(first)
-        await until(lambda: site.ledger.served and first not in site.ledger.served, 10)
-    site.ledger.check()
+        assert len(emulator.ledger.served) == 1
+        (first,) = emulator.ledger.served
+        await emulator.delete(first)
+        await until(lambda: emulator.ledger.served and first not in emulator.ledger.served, 10)
+    emulator.ledger.check()
 
 
 async def test_claims_go_when_their_services_are_served(emulator):
@@ -209,18 +209,18 @@ async def test_claim_that_its_author_does_not_see_yet_costs_no_requests(emulator
         await emulator.wait_served("web")
 
 
-async def test_claims_of_a_provider_that_was_killed_are_taken_over(site):
-    await site.configure(**POOL)
-    await site.grant(SECOND)
-    first, second = site.start(ALL_WORK), site.start(ALL_WORK, user=SECOND)
+async def test_claims_of_a_provider_that_was_killed_are_taken_over(emulator):
+    await emulator.configure(**POOL)
+    await emulator.grant(SECOND)
+    first, second = emulator.start(ALL_WORK), emulator.start(ALL_WORK, user=SECOND)
     for each in (first, second):
         await each.wait_logged("providing")
-    creating = asyncio.create_task(site.add_services(names(60)))
-    await until(lambda: len(site.ledger.served) > 10)
+    creating = asyncio.create_task(emulator.add_services(names(60)))
+    await until(lambda: len(emulator.ledger.served) > 10)
     first.tell(signal.SIGKILL)
     await creating
-    await until_all_served(site, names(60))
-    site.ledger.check()
+    await until_all_served(emulator, names(60))
+    emulator.ledger.check()
 
 
 async def test_provider_that_was_suspended_gives_nothing_twice_when_it_wakes(emulator):

@@ -114,65 +114,65 @@ async def test_deleted_service_waits_for_nobody_of_ours(site, finalizers):
         await site.wait_gone("web")
 
 
-async def test_address_of_a_deleted_service_is_free_at_once_and_not_before(site):
-    await site.configure(range_global="10.0.0.5-10.0.0.5")
-    async with site.provider():
-        await site.add_service("web", finalizers=[OTHERS_FINALIZER])
-        await site.wait_served("web", "10.0.0.5")
-        await site.delete("web")
-        await site.add_service("next")
-        await site.wait_event("next", "AddressPoolExhausted")
-        await site.edit("web", lambda found: found["metadata"].update(finalizers=[]))
-        await site.wait_gone("web")
-        await site.wait_served("next", "10.0.0.5", bound=2)
+async def test_address_of_a_deleted_service_is_free_at_once_and_not_before(emulator):
+    await emulator.configure(range_global="10.0.0.5-10.0.0.5")
+    async with emulator.provider():
+        await emulator.add_service("web", finalizers=[OTHERS_FINALIZER])
+        await emulator.wait_served("web", "10.0.0.5")
+        await emulator.delete("web")
+        await emulator.add_service("next")
+        await emulator.wait_event("next", "AddressPoolExhausted")
+        await emulator.edit("web", lambda found: found["metadata"].update(finalizers=[]))
+        await emulator.wait_gone("web")
+        await emulator.wait_served("next", "10.0.0.5", bound=2)
 
 
-async def test_service_deleted_while_no_provider_runs_is_let_go_later(site):
-    await site.configure(**POOL)
-    async with site.provider():
-        await site.add_service("web")
-        await site.wait_served("web")
-    await site.delete("web")
-    async with site.provider():
-        await site.wait_gone("web")
+async def test_service_deleted_while_no_provider_runs_is_let_go_later(emulator):
+    await emulator.configure(**POOL)
+    async with emulator.provider():
+        await emulator.add_service("web")
+        await emulator.wait_served("web")
+    await emulator.delete("web")
+    async with emulator.provider():
+        await emulator.wait_gone("web")
 
 
-async def test_pending_service_of_kube_vip_cloud_provider_can_be_deleted(site):
+async def test_pending_service_of_kube_vip_cloud_provider_can_be_deleted(emulator):
     """That one writes its finalizer before it looks for an address, and its label only with one."""
-    await site.add_service("web", finalizers=[FINALIZER])
-    await site.delete("web")
-    async with site.provider():
-        await site.wait_gone("web", bound=3)
+    await emulator.add_service("web", finalizers=[FINALIZER])
+    await emulator.delete("web")
+    async with emulator.provider():
+        await emulator.wait_gone("web", bound=3)
 
 
-async def test_pending_service_of_kube_vip_cloud_provider_can_change_its_type(site):
-    await site.configure(range_default="10.0.0.5-10.0.0.5")
-    await site.add_service("web", finalizers=[FINALIZER], type="ClusterIP", allocateLoadBalancerNodePorts=None)
-    async with site.provider():
+async def test_pending_service_of_kube_vip_cloud_provider_can_change_its_type(emulator):
+    await emulator.configure(range_default="10.0.0.5-10.0.0.5")
+    await emulator.add_service("web", finalizers=[FINALIZER], type="ClusterIP", allocateLoadBalancerNodePorts=None)
+    async with emulator.provider():
 
         async def released():
-            return not (await site.service("web"))["metadata"].get("finalizers")
+            return not (await emulator.service("web"))["metadata"].get("finalizers")
 
         await until(released, 3)
 
 
-async def test_finalizer_of_somebody_elses_class_is_not_ours_to_take(site):
-    await site.configure(**POOL)
-    await site.add_service("theirs", finalizers=[FINALIZER], loadBalancerClass="example.com/other")
-    await site.delete("theirs")
-    async with site.provider():
-        await site.add_service("web")
-        await site.wait_served("web")
-        assert (await site.service("theirs"))["metadata"]["finalizers"] == [FINALIZER]
+async def test_finalizer_of_somebody_elses_class_is_not_ours_to_take(emulator):
+    await emulator.configure(**POOL)
+    await emulator.add_service("theirs", finalizers=[FINALIZER], loadBalancerClass="example.com/other")
+    await emulator.delete("theirs")
+    async with emulator.provider():
+        await emulator.add_service("web")
+        await emulator.wait_served("web")
+        assert (await emulator.service("theirs"))["metadata"]["finalizers"] == [FINALIZER]
 
 
-async def test_service_that_is_refused_an_address_can_be_deleted(site):
-    await site.configure(**POOL)
-    async with site.provider():
-        await site.add_service("web", annotations={ADDRESSES: "nonsense"})
-        await site.wait_event("web", "AddressRefused")
-        await site.delete("web")
-        await site.wait_gone("web")
+async def test_service_that_is_refused_an_address_can_be_deleted(emulator):
+    await emulator.configure(**POOL)
+    async with emulator.provider():
+        await emulator.add_service("web", annotations={ADDRESSES: "nonsense"})
+        await emulator.wait_event("web", "AddressRefused")
+        await emulator.delete("web")
+        await emulator.wait_gone("web")
 
 
 async def test_service_can_be_deleted_and_created_anew_at_once(site):
@@ -209,18 +209,18 @@ async def test_other_type_takes_everything_away_and_the_old_type_brings_it_back(
         await site.wait_served("web", "10.0.0.5")
 
 
-async def test_other_type_keeps_what_its_user_wrote(site):
-    await site.configure(**POOL)
-    async with site.provider():
-        await site.add_service("web", annotations={ADDRESSES: "10.0.0.7"})
-        await site.wait_served("web", "10.0.0.7")
-        await site.edit("web", lambda found: found["spec"].update(type="NodePort"))
+async def test_other_type_keeps_what_its_user_wrote(emulator):
+    await emulator.configure(**POOL)
+    async with emulator.provider():
+        await emulator.add_service("web", annotations={ADDRESSES: "10.0.0.7"})
+        await emulator.wait_served("web", "10.0.0.7")
+        await emulator.edit("web", lambda found: found["spec"].update(type="NodePort"))
 
         async def cleared():
-            return not (await site.service("web"))["metadata"].get("finalizers")
+            return not (await emulator.service("web"))["metadata"].get("finalizers")
 
         await until(cleared)
-        found = await site.service("web")
+        found = await emulator.service("web")
         assert found["metadata"]["annotations"] == {ADDRESSES: "10.0.0.7"}
 
 

@@ -26,16 +26,16 @@ async def test_configmap_that_is_missing_is_named_and_not_created(site):
         await site.read(CONFIG_MAP)
 
 
-async def test_pending_services_are_served_within_a_second_of_the_configmap(site):
-    async with site.provider():
+async def test_pending_services_are_served_within_a_second_of_the_configmap(emulator):
+    async with emulator.provider():
         for number in range(5):
-            await site.add_service(f"web{number}")
+            await emulator.add_service(f"web{number}")
         for number in range(5):
-            await site.wait_event(f"web{number}", "NoAddressPool")
-        await site.configure(**POOL)
+            await emulator.wait_event(f"web{number}", "NoAddressPool")
+        await emulator.configure(**POOL)
         with anyio.fail_after(SOON):
             for number in range(5):
-                await site.wait_served(f"web{number}")
+                await emulator.wait_served(f"web{number}")
 
 
 async def test_pending_services_are_served_within_a_second_of_an_edit(site):
@@ -49,30 +49,30 @@ async def test_pending_services_are_served_within_a_second_of_an_edit(site):
         await site.wait_served("other", "10.0.0.6", bound=SOON)
 
 
-async def test_edit_moves_no_address(site):
-    await site.configure(**POOL)
-    async with site.provider():
-        await site.add_service("web")
-        await site.wait_served("web", "10.0.0.5")
-        await site.configure(range_global="10.9.0.5-10.9.0.9")
-        await site.add_service("next")
-        await site.wait_served("next", "10.9.0.5")
-        assert await site.address("web") == "10.0.0.5"
-        await site.unconfigure()
-        await site.add_service("last")
-        await site.wait_event("last", "NoAddressPool")
-        assert await site.address("web") == "10.0.0.5"
-    site.ledger.check()
+async def test_edit_moves_no_address(emulator):
+    await emulator.configure(**POOL)
+    async with emulator.provider():
+        await emulator.add_service("web")
+        await emulator.wait_served("web", "10.0.0.5")
+        await emulator.configure(range_global="10.9.0.5-10.9.0.9")
+        await emulator.add_service("next")
+        await emulator.wait_served("next", "10.9.0.5")
+        assert await emulator.address("web") == "10.0.0.5"
+        await emulator.unconfigure()
+        await emulator.add_service("last")
+        await emulator.wait_event("last", "NoAddressPool")
+        assert await emulator.address("web") == "10.0.0.5"
+    emulator.ledger.check()
 
 
-async def test_configmap_that_is_deleted_and_created_again_serves_again(site):
-    await site.configure(**POOL)
-    async with site.provider():
-        await site.unconfigure()
-        await site.add_service("web")
-        await site.wait_event("web", "NoAddressPool", "create the ConfigMap")
-        await site.configure(**POOL)
-        await site.wait_served("web", bound=SOON)
+async def test_configmap_that_is_deleted_and_created_again_serves_again(emulator):
+    await emulator.configure(**POOL)
+    async with emulator.provider():
+        await emulator.unconfigure()
+        await emulator.add_service("web")
+        await emulator.wait_event("web", "NoAddressPool", "create the ConfigMap")
+        await emulator.configure(**POOL)
+        await emulator.wait_served("web", bound=SOON)
 
 
 @pytest.mark.parametrize(
@@ -101,44 +101,44 @@ async def test_wrong_key_is_told_of_the_configmap_and_hinders_nobody_else(emulat
 
 
 @pytest.mark.parametrize("text", ["10.0.0.9-10.0.0.5", "nonsense", ""])
-async def test_service_of_a_broken_pool_is_told_what_is_wrong_with_it(site, text):
-    await site.configure(**POOL, range_broken=text)
-    await site.add_namespaces("broken")
-    async with site.provider():
-        await site.add_service("web", "broken")
-        await site.wait_event("web", "NoAddressPool", "range-broken can't be used", namespace="broken")
-        await site.configure(**POOL, range_broken="10.1.0.5-10.1.0.9")
-        await site.wait_served("web", "10.1.0.5", "broken", bound=SOON)
+async def test_service_of_a_broken_pool_is_told_what_is_wrong_with_it(emulator, text):
+    await emulator.configure(**POOL, range_broken=text)
+    await emulator.add_namespaces("broken")
+    async with emulator.provider():
+        await emulator.add_service("web", "broken")
+        await emulator.wait_event("web", "NoAddressPool", "range-broken can't be used", namespace="broken")
+        await emulator.configure(**POOL, range_broken="10.1.0.5-10.1.0.9")
+        await emulator.wait_served("web", "10.1.0.5", "broken", bound=SOON)
 
 
-async def test_pool_of_the_namespace_goes_before_the_global_one(site):
-    await site.configure(cidr_global="10.0.0.0/24", range_mine="10.1.0.5-10.1.0.9")
-    await site.add_namespaces("mine")
-    async with site.provider():
-        await site.add_service("web", "mine")
-        await site.wait_served("web", "10.1.0.5", "mine")
+async def test_pool_of_the_namespace_goes_before_the_global_one(emulator):
+    await emulator.configure(cidr_global="10.0.0.0/24", range_mine="10.1.0.5-10.1.0.9")
+    await emulator.add_namespaces("mine")
+    async with emulator.provider():
+        await emulator.add_service("web", "mine")
+        await emulator.wait_served("web", "10.1.0.5", "mine")
 
 
-async def test_overlapping_pools_give_no_address_twice(site):
-    await site.configure(range_global="10.0.0.5-10.0.0.9", range_mine="10.0.0.4-10.0.0.6", cidr_other="10.0.0.0/29")
-    await site.add_namespaces("mine", "other")
-    async with site.provider():
+async def test_overlapping_pools_give_no_address_twice(emulator):
+    await emulator.configure(range_global="10.0.0.5-10.0.0.9", range_mine="10.0.0.4-10.0.0.6", cidr_other="10.0.0.0/29")
+    await emulator.add_namespaces("mine", "other")
+    async with emulator.provider():
         served = set()
         for number, namespace in enumerate(("default", "mine", "other", "mine", "other", "default")):
-            await site.add_service(f"web{number}", namespace)
-            served.add(await site.wait_served(f"web{number}", namespace=namespace))
+            await emulator.add_service(f"web{number}", namespace)
+            served.add(await emulator.wait_served(f"web{number}", namespace=namespace))
         assert len(served) == 6
-    site.ledger.check()
+    emulator.ledger.check()
 
 
-async def test_namespace_called_global_has_the_global_pool(site):
-    await site.configure(**POOL)
-    await site.add_namespaces("global")
-    async with site.provider():
-        await site.add_service("web", "global")
-        await site.wait_served("web", "10.0.0.5", "global")
-        await site.add_service("other")
-        await site.wait_served("other", "10.0.0.6")
+async def test_namespace_called_global_has_the_global_pool(emulator):
+    await emulator.configure(**POOL)
+    await emulator.add_namespaces("global")
+    async with emulator.provider():
+        await emulator.add_service("web", "global")
+        await emulator.wait_served("web", "10.0.0.5", "global")
+        await emulator.add_service("other")
+        await emulator.wait_served("other", "10.0.0.6")
 
 
 async def test_addresses_of_nodes_are_kept_free(site):
@@ -150,28 +150,28 @@ async def test_addresses_of_nodes_are_kept_free(site):
         await site.wait_served("web", "10.0.0.7")
 
 
-async def test_address_of_a_node_that_comes_or_changes_is_kept_free_from_then_on(site):
-    await site.configure(range_global="10.0.0.5-10.0.0.6")
-    async with site.provider():
-        await site.add_node("node1", "10.0.0.5")
-        await site.add_node("node2", "10.0.0.6")
+async def test_address_of_a_node_that_comes_or_changes_is_kept_free_from_then_on(emulator):
+    await emulator.configure(range_global="10.0.0.5-10.0.0.6")
+    async with emulator.provider():
+        await emulator.add_node("node1", "10.0.0.5")
+        await emulator.add_node("node2", "10.0.0.6")
         # What is seen of the nodes is seen beside what is seen of Services.
         await anyio.sleep(0.2)
-        await site.add_service("web")
-        await site.wait_event("web", "AddressPoolExhausted")
-        await site.set_node("node2", "10.0.0.66")
-        await site.wait_served("web", "10.0.0.6", bound=SOON)
+        await emulator.add_service("web")
+        await emulator.wait_event("web", "AddressPoolExhausted")
+        await emulator.set_node("node2", "10.0.0.66")
+        await emulator.wait_served("web", "10.0.0.6", bound=SOON)
 
 
-async def test_services_share_an_address_by_port_and_protocol(site):
-    await site.configure(**POOL, allow_share_global="true")
-    async with site.provider():
-        await site.add_service("dns-tcp", ports=[{"port": 53, "protocol": "TCP"}])
-        await site.wait_served("dns-tcp", "10.0.0.5")
-        await site.add_service("dns-udp", ports=[{"port": 53, "protocol": "UDP"}])
-        await site.wait_served("dns-udp", "10.0.0.5")
-        await site.add_service("dns-tcp-too", ports=[{"port": 53, "protocol": "TCP"}])
-        await site.wait_served("dns-tcp-too", "10.0.0.6")
+async def test_services_share_an_address_by_port_and_protocol(emulator):
+    await emulator.configure(**POOL, allow_share_global="true")
+    async with emulator.provider():
+        await emulator.add_service("dns-tcp", ports=[{"port": 53, "protocol": "TCP"}])
+        await emulator.wait_served("dns-tcp", "10.0.0.5")
+        await emulator.add_service("dns-udp", ports=[{"port": 53, "protocol": "UDP"}])
+        await emulator.wait_served("dns-udp", "10.0.0.5")
+        await emulator.add_service("dns-tcp-too", ports=[{"port": 53, "protocol": "TCP"}])
+        await emulator.wait_served("dns-tcp-too", "10.0.0.6")
 
 
 async def test_service_of_kube_vip_cloud_provider_keeps_its_address(site):
@@ -192,37 +192,37 @@ async def test_service_of_kube_vip_cloud_provider_keeps_its_address(site):
         assert found["metadata"]["annotations"][RECORD] == "range-global 10.0.0.5"
 
 
-async def test_poison_of_kube_vip_cloud_provider_stops_nobody(site):
+async def test_poison_of_kube_vip_cloud_provider_stops_nobody(emulator):
     """An empty annotation beside the label is what it has left where a pool was exhausted; then it served nobody."""
-    await site.configure(**POOL)
+    await emulator.configure(**POOL)
     for name, text in (("empty", ""), ("blank", "10.0.0.7, "), ("wrong", "x")):
-        await site.add_service(name, annotations={ADDRESSES: text}, labels={LABEL: LABELLED})
-    async with site.provider():
-        await site.add_service("web")
-        await site.wait_served("web")
-        await site.wait_served("empty")
-        await site.wait_event("wrong", "AddressRefused")
+        await emulator.add_service(name, annotations={ADDRESSES: text}, labels={LABEL: LABELLED})
+    async with emulator.provider():
+        await emulator.add_service("web")
+        await emulator.wait_served("web")
+        await emulator.wait_served("empty")
+        await emulator.wait_event("wrong", "AddressRefused")
 
 
-async def test_pool_of_another_ipam_gives_and_takes_back(site):
-    await site.configure(source_global="ranges 10.0.0.5-10.0.0.5")
-    async with site.provider():
-        await site.add_service("web")
-        await site.wait_served("web", "10.0.0.5")
-        await site.add_service("next")
-        await site.wait_event("next", "SyncLoadBalancerFailed")
-        await site.delete("web")
-        await site.wait_served("next", "10.0.0.5")
+async def test_pool_of_another_ipam_gives_and_takes_back(emulator):
+    await emulator.configure(source_global="ranges 10.0.0.5-10.0.0.5")
+    async with emulator.provider():
+        await emulator.add_service("web")
+        await emulator.wait_served("web", "10.0.0.5")
+        await emulator.add_service("next")
+        await emulator.wait_event("next", "SyncLoadBalancerFailed")
+        await emulator.delete("web")
+        await emulator.wait_served("next", "10.0.0.5")
 
 
-async def test_pool_of_an_ipam_that_is_not_installed_is_named(site):
-    await site.configure(source_global="infoblox net1", range_mine="10.0.0.5-10.0.0.9")
-    await site.add_namespaces("mine")
-    async with site.provider():
-        await site.add_service("web")
-        await site.wait_event("web", "SyncLoadBalancerFailed", "infoblox")
-        await site.add_service("web", "mine")
-        await site.wait_served("web", "10.0.0.5", "mine")
+async def test_pool_of_an_ipam_that_is_not_installed_is_named(emulator):
+    await emulator.configure(source_global="infoblox net1", range_mine="10.0.0.5-10.0.0.9")
+    await emulator.add_namespaces("mine")
+    async with emulator.provider():
+        await emulator.add_service("web")
+        await emulator.wait_event("web", "SyncLoadBalancerFailed", "infoblox")
+        await emulator.add_service("web", "mine")
+        await emulator.wait_served("web", "10.0.0.5", "mine")
 
 
 async def test_condition_says_why_there_is_no_address_and_when_that_is_over(site):
