@@ -65,8 +65,9 @@ class Turn:
 class Process:
     """What a real process would be: tasks that stop, go on and die together. It needs a ``VirtualTimeLoop``.
 
-    The loop's time is its *clock*'s to it, and the world's to everybody without one. A killed process is stopped for good. So that whoever waits for its tasks can end, it is buried: they run
-    to their end, and the fakes of this package take no notice of what they still do.
+    The loop's time is its *clock*'s to it, and the world's to everybody without one. A killed process is stopped for
+    good. So that whoever waits for its tasks can end, it is buried: they run to their end, and the fakes of this
+    package take no notice of what they still do.
     """
 
     name: str
