@@ -2,6 +2,7 @@
 
 import configparser
 import importlib.util
+import re
 import subprocess
 import sys
 import sysconfig
@@ -20,6 +21,7 @@ CHECKOUT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
 PACKAGES = {"kubevip": CHECKOUT, "kubevip_arp": CHECKOUT / "backends", "kubevip_ndp": CHECKOUT / "backends"}
 BACKENDS = {"arp": "kubevip_arp:ArpBackend", "ndp": "kubevip_ndp:NdpBackend"}
+SOURCES = PYPROJECT["project"]["entry-points"]["kubevip.ipam"]
 HATCHLING = importlib.util.find_spec("hatchling") is not None
 
 
@@ -139,10 +141,10 @@ def test_installed_library_is_the_one_of_the_wheel(installed):
 
 
 @pytest.mark.parametrize("command", [("kubevip",), ("python", "-m", "kubevip")])
-def test_installed_command_finds_the_bundled_backends(installed, command):
-    listed = [line.split(maxsplit=2) for line in installed.run(*command, "backends").splitlines()]
-    origins = {name: origin for name, _family, origin in listed}
-    assert origins == {name: f"{where} of kubevip {__version__}" for name, where in BACKENDS.items()}
+def test_installed_command_finds_the_bundled_plugins(installed, command):
+    listed = [re.split(r" {2,}", line) for line in installed.run(*command, "backends").splitlines()]
+    origins = {name: origin for name, _kind, origin in listed}
+    assert origins == {name: f"{where} of kubevip {__version__}" for name, where in (BACKENDS | SOURCES).items()}
 
 
 @pytest.mark.skipif(not HATCHLING, reason="no hatchling, which builds the example")
