@@ -8,6 +8,7 @@ annotation that nobody serves: all providers see all claims in the same order, t
 sees that another one was first chooses anew. What is confirmed that way is written.
 """
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import attrs
@@ -17,6 +18,7 @@ from kubevip.errors import ExternalPool, IpamError, NoFamily, NoPool, PoolExhaus
 from kubevip.ipam import DHCP_MARKER, Allocator, Assignment, Pool, Pools, PoolStatistics
 from kubevip.model import IPAddress, ServiceKey
 from kubevip.provision import (
+    LONGEST_MESSAGE,
     Classes,
     Condition,
     Facts,
@@ -103,6 +105,7 @@ class Accounts:
     _nodes: dict[str, tuple[IPAddress, ...]] = attrs.field(factory=dict, init=False)
     _reserved: dict[ServiceKey, _Reserved] = attrs.field(factory=dict, init=False)
     _waiting: dict[ServiceKey, float] = attrs.field(factory=dict, init=False)
+    # Claims of others, and until when we leave it to them.
     _claims_seen: dict[ServiceKey, tuple[str, float]] = attrs.field(factory=dict, init=False)
     # What writes of which nobody knows the end may have put there.
     _unsure: dict[ServiceKey, tuple[IPAddress, ...]] = attrs.field(factory=dict, init=False)
@@ -208,12 +211,15 @@ class Accounts:
 
     def look_again(self, now: float) -> float | None:
         """Look again at what only time changes; return when to call again, ``None`` if there is nothing."""
-        moments = [since + CLAIM_PATIENCE for _claim, since in self._claims_seen.values()]
+        for key, (claim, until) in self._claims_seen.items():
+            if -math.inf < until <= now:
+                self._claims_seen[key] = (claim, -math.inf)
+                self.look_at([key])
         thaw = self._allocator.next_thaw()
-        moments += [] if thaw is None else [thaw]
-        if any(moment <= now for moment in moments):
+        if thaw is not None and thaw <= now:
+            self._allocator.thaw(now)
             self._look_at_waiting()
-            self.look_at(self._claims_seen)
+        moments = [until for _, until in self._claims_seen.values()] + [self._allocator.next_thaw() or -math.inf]
         return min((moment for moment in moments if moment > now), default=None)
 
     # What to do
@@ -312,8 +318,8 @@ class Accounts:
 
     def _adopt(self, key: ServiceKey, now: float = 0.0) -> None:
         facts, verdict, reserved = self._facts[key], self._verdicts[key], self._reserved.get(key)
-        addresses = written(facts) if isinstance(verdict, Lacks) else verdict.addresses
-        if isinstance(verdict, Has) and not verdict.settled:
+        addresses = () if isinstance(verdict, Lacks) else verdict.addresses
+        if isinstance(verdict, Lacks | Has):
             addresses += written(facts)
         claim = claim_of(facts) if self.identity else None
         more = (reserved.addresses if reserved else ()) + (claim.addresses if claim else ())
@@ -352,7 +358,7 @@ class Accounts:
         if claim is None or claim.origin == self.identity:
             self._claims_seen.pop(facts.key, None)
         elif self._claims_seen.get(facts.key, ("",))[0] != str(claim):
-            self._claims_seen[facts.key] = (str(claim), now)
+            self._claims_seen[facts.key] = (str(claim), now + CLAIM_PATIENCE)
         self._check_claim(facts)
 
     def _check_claim(self, facts: Facts) -> None:
@@ -375,7 +381,7 @@ class Accounts:
         return claim == Record(self.identity, reserved.addresses)
 
     def _awaits_another(self, key: ServiceKey, now: float) -> bool:
-        return key in self._claims_seen and now < self._claims_seen[key][1] + CLAIM_PATIENCE
+        return key in self._claims_seen and now < self._claims_seen[key][1]
 
     # Deciding
 
@@ -537,7 +543,7 @@ class Accounts:
 
 def _news(facts: Facts, status: bool, reason: str, message: str) -> Condition | None:
     """Return the condition, unless it is there already."""
-    wanted = Condition(status, reason, message)
+    wanted = Condition(status, reason, message[:LONGEST_MESSAGE])
     return None if facts.condition == wanted else wanted
 
 

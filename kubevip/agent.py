@@ -70,7 +70,7 @@ class Agent:
         """
         settings = self.settings
         async with AsyncExitStack() as stack:
-            registry = Registry()
+            registry = self._surroundings.registry()
             backends = self._choose_backends(registry)
             candidates = kubeconfig_candidates(settings, self._environ)
             client = await stack.enter_async_context(await self._surroundings.connect(candidates))

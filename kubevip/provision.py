@@ -25,6 +25,8 @@ RECORD = "kubevip.io/assigned"
 CLAIM = "kubevip.io/claimed"
 # The type of our condition in the status. It is written where something went wrong, and when that is over.
 CONDITION = "kubevip.io/AddressAssigned"
+# What the API server takes as the message of a condition, in characters.
+LONGEST_MESSAGE = 32768
 
 
 class Origin(enum.StrEnum):

@@ -66,14 +66,17 @@ class Installed(Mapping[str, type[Kind]], Generic[Kind]):
         return self._load(found[0])
 
     def _load(self, point: EntryPoint) -> type[Kind]:
-        named = f"{self.what} {point.name!r} ({self.describe(point)})"
         try:
             loaded = point.load()
         except (Exception, SystemExit) as error:
-            raise self.broken(f"{named} doesn't import: {error}") from error
+            raise self.broken(f"{self._named(point)} doesn't import: {error}") from error
         if not (isinstance(loaded, type) and issubclass(loaded, self.base)):
-            raise self.broken(f"{named} isn't a subclass of kubevip.plugin.{self.base.__name__}")
+            raise self.broken(f"{self._named(point)} isn't a subclass of kubevip.plugin.{self.base.__name__}")
         return cast("type[Kind]", loaded)
+
+    def _named(self, point: EntryPoint) -> str:
+        # Reading who installed it takes a millisecond: only errors need it.
+        return f"{self.what} {point.name!r} ({self.describe(point)})"
 
     def origin(self, name: str) -> str:
         """Say where the plugin called *name* comes from: its class and its distribution."""

@@ -1,4 +1,4 @@
-"""Where an agent lives: its API server, the kernel of its machine, and the time of day. A simulation gives others."""
+"""Where an agent lives: API server, kernel, time of day, installed backends. A simulation gives others."""
 
 import datetime
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,6 +14,7 @@ from kubevip.kube.connect import connect, warn_of_other_namespace
 from kubevip.kube.leases import utc_now
 from kubevip.model import LeaseKey
 from kubevip.ports import Api
+from kubevip.registry import Registry
 
 
 class Connect(Protocol):
@@ -46,3 +47,4 @@ class Surroundings:
     kernel: OpenKernel = local_kernel
     warn: Callable[[Sequence[LeaseKey]], Awaitable[None]] = warn
     wall: Callable[[], datetime.datetime] = utc_now
+    registry: Callable[[], Registry] = Registry

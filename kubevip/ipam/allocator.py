@@ -132,7 +132,7 @@ class Allocator:
 
     def _assign(self, request: Request, keep: Sequence[IPAddress], now: float) -> Assignment:
         if self._cooling:
-            self._thaw(now)
+            self.thaw(now)
         chain = self._chains.get(request.namespace) or self._chain(request.namespace)
         failure: IpamError | None = None
         for parts in chain:
@@ -149,7 +149,7 @@ class Allocator:
 
     def release(self, key: str, *, now: float = 0.0) -> None:
         """Free what *key* has, at once or, where that is configured, after a while."""
-        self._thaw(now)
+        self.thaw(now)
         self._forget(key, now)
 
     # What it tells
@@ -161,6 +161,12 @@ class Allocator:
     def next_thaw(self) -> float | None:
         """Return when the next address has cooled down."""
         return next(iter(self._cooling.values()), None)
+
+    def thaw(self, now: float) -> None:
+        """Let those be free that have cooled down."""
+        while self._cooling and next(iter(self._cooling.values())) <= now:
+            place, _ = self._cooling.popitem(last=False)
+            self._free(place)
 
     def statistics(self) -> list[PoolStatistics]:
         """Return a snapshot of each family of each pool; it takes as long as there are addresses in use."""
@@ -304,11 +310,6 @@ class Allocator:
         family = family_at(place)
         for parts in self._parts.values():
             parts.free[family].give_back(place)
-
-    def _thaw(self, now: float) -> None:
-        while self._cooling and next(iter(self._cooling.values())) <= now:
-            place, _ = self._cooling.popitem(last=False)
-            self._free(place)
 
 
 class _Parts:

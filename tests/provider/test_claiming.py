@@ -6,7 +6,7 @@ import pytest
 from kubevip.accounts import CLAIM_PATIENCE, Accounts
 from kubevip.provision import CLAIM, RECORD, Classes
 from tests.provider.desk import GLOBAL, Desk, key_of
-from tests.provider.services import DUAL, ONLY_V4, edited, ip, service
+from tests.provider.services import DUAL, ONLY_V4, PREFERS_DUAL, edited, ip, labelled, service
 
 ONE = {"range-global": "10.0.0.1-10.0.0.1"}
 A, X = key_of("a"), ip("10.0.0.1")
@@ -236,3 +236,48 @@ def test_a_provider_that_is_gone_without_a_claim_leaves_nothing_behind() -> None
     accounts.deleted(A)
     accounts.listed()
     assert list(accounts.keys) == []
+
+
+def test_an_address_that_somebody_has_by_now_isnt_claimed_once_more() -> None:
+    desk = Desk(identity="one")
+    desk.create(service("a"))
+    desk.see()
+    desk.decide("a")
+    desk.accounts.failed(A, certainly=False)
+    desk.create(service("b", spec="10.0.0.1"))
+    desk.see()
+    again = desk.decide("a")
+    assert again is not None
+    assert again.edits.annotations == {CLAIM: "one 10.0.0.2"}
+
+
+def test_a_claim_of_two_families_isnt_used_when_one_is_asked_for() -> None:
+    desk = Desk({"range-global": "10.0.0.1-10.0.0.3,fd00::1-fd00::3"}, identity="one")
+    desk.create(service("a", **DUAL))
+    desk.see()
+    desk.accounts.wrote(desk.write(desk.decide("a")))
+    desk.edit("a", **ONLY_V4)
+    desk.see()
+    decision = desk.decide("a")
+    assert decision is not None
+    assert decision.edits.annotations == {CLAIM: "one 10.0.0.1"}
+
+
+def test_an_address_that_two_have_already_doesnt_keep_one_from_a_second_family() -> None:
+    desk = Desk({"range-global": "10.0.0.1-10.0.0.3,fd00::1-fd00::3"}, identity="one")
+    desk.create(labelled("a", "10.0.0.1", **PREFERS_DUAL), labelled("b", "10.0.0.1"))
+    desk.work()
+    assert desk.has("a") == "10.0.0.1,fd00::1"
+
+
+def test_a_claim_that_came_to_nothing_is_looked_at_once() -> None:
+    desk = Desk(identity="one")
+    desk.create(
+        service("a", annotations={CLAIM: "two 10.0.0.1"}, load_balancer_class="x"), service("b", spec="rubbish")
+    )
+    desk.work()
+    desk.accounts.look_again(1000.0 + CLAIM_PATIENCE)
+    assert desk.accounts.next_due() == A
+    assert desk.accounts.next_due() is None
+    assert desk.accounts.look_again(1001.0 + CLAIM_PATIENCE) is None
+    assert desk.accounts.next_due() is None

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.provider.configs import CONFIGS
-from tests.provider.fleet import FATES, NODE_ADDRESSES, Fleet
+from tests.provider.fleet import FATES, NODE_ADDRESSES, UNANSWERED, WELL, Fleet
 from tests.provider.users import KEYS, MARKS, PORTS, STACKS, TEXTS
 
-EXAMPLES = int(os.environ.get("KUBEVIP_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("KUBEVIP_EXAMPLES", "250"))
 # Of seconds, for each history that is tried.
 PATIENCE = 60 + EXAMPLES
 Step = tuple[str | int, ...]
@@ -57,6 +57,82 @@ TURNS: tuple[tuple[str, tuple[int, ...], int], ...] = (
     ("work", (), 3),
     ("restart", (2,), 1),
 )
+
+
+# What went wrong once: with how many providers, and by which history.
+KNOWN: dict[str, tuple[int, list[Step]]] = {
+    "a conflict after a lost answer": (
+        1,
+        [
+            ("configure", 1),
+            ("heed", 0),
+            ("create", 0),
+            ("create", 1),
+            ("see", 0, 2),
+            ("decide", 0),
+            ("attempt", 0, WELL),
+            ("land", 0, 0, UNANSWERED),
+            ("answer", 0),
+            ("attempt", 0, WELL),
+            ("configure", 1),
+            ("heed", 0),
+            ("attempt", 0, WELL),
+            ("attempt", 0, WELL),
+        ],
+    ),
+    "two users write the same, and one is being written": (
+        1,
+        [("create", 0), ("create", 3), ("annotate", 0, 1), ("annotate", 3, 1), ("learn", 0, 3), ("decide", 0)],
+    ),
+    "an edited annotation frees what the spec says": (
+        1,
+        [("create", 0), ("create", 2), ("work", 0), ("annotate", 2, 1), ("create", 1)],
+    ),
+    "a spec of several addresses": (1, [("create", 0), ("create", 1, 2), ("configure", 2), ("specify", 0, 4)]),
+    "a user removes all marks before the deletion": (1, [("create", 0), ("work", 0), ("clean", 0), ("delete", 0)]),
+    "a pool that has the second family": (1, [("create", 0), ("restack", 0, 3), ("configure", 2), ("work", 0)]),
+    "the one that blocks another loses its marks": (
+        1,
+        [("create", 1), ("work", 0), ("create", 0, 0, 0, 0, 1), ("work", 0), ("clean", 1)],
+    ),
+    "a users address that is removed where there is no pool": (
+        1,
+        [("create", 0, 0, 0, 1), ("work", 0), ("configure", 6), ("annotate", 0, 0), ("work", 0), ("create", 1)],
+    ),
+    "a list tells claims in another order": (
+        2,
+        [
+            ("create", 1),
+            ("see", 1, 1),
+            ("create", 0),
+            ("learn", 0, 0),
+            ("attempt", 1, WELL),
+            ("attempt", 0, WELL),
+            ("relist", 0),
+            ("step", 0),
+            ("work", 1),
+        ],
+    ),
+    "a claim is left behind on one that is refused": (
+        2,
+        [("create", 0), ("work", 0), ("create", 1), ("annotate", 0, 2), ("strip", 0, 0)],
+    ),
+    "a claim outlives its pool": (2, [("configure", 3), ("create", 0), ("learn", 0, 0), ("step", 0)]),
+    "a claim is removed, and a user writes its address": (
+        2,
+        [("create", 0), ("learn", 0, 0), ("step", 0), ("create", 1, 0, 0, 0, 1), ("clean", 0)],
+    ),
+    "a claim survives its provider": (
+        2,
+        [("configure", 1), ("create", 0), ("learn", 0, 0), ("step", 0), ("restart", 0)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_what_went_wrong_once(name: str) -> None:
+    many, history = KNOWN[name]
+    Fleet(many).play(history)
 
 
 def step(name: str, sizes: tuple[int, ...]) -> st.SearchStrategy[Step]:

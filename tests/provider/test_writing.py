@@ -84,6 +84,11 @@ def test_chosen_anew_what_may_have_been_written_stays_in_use() -> None:
     assert decision is not None
     assert decision.addresses == ips("192.0.2.1")
     assert desk.accounts.holders(X) == ("default/a",)
+    desk.accounts.failed(A, certainly=False)
+    desk.configure({"range-global": "10.0.0.9-10.0.0.9"})
+    desk.decide("a")
+    for address in ips("10.0.0.1,192.0.2.1,10.0.0.9"):
+        assert desk.accounts.holders(address) == ("default/a",)
 
 
 def test_a_failed_write_of_two_families_leaves_what_was_there() -> None:
@@ -207,3 +212,23 @@ def test_an_address_cools_down_after_a_change_of_type_too() -> None:
 
 def test_without_anything_that_time_changes_nobody_has_to_look_again() -> None:
     assert serve(ONE, "a", "b").accounts.look_again(1000.0) is None
+
+
+def test_of_two_that_cool_down_the_second_is_waited_for_after_the_first() -> None:
+    desk = serve({"range-global": "10.0.0.1-10.0.0.2", "cool-down": "60"}, "a", "b")
+    desk.delete("a")
+    desk.work()
+    desk.now = 1010.0
+    desk.delete("b")
+    desk.work()
+    assert [desk.accounts.look_again(now) for now in (1010.0, 1060.0, 1070.0)] == [1060.0, 1070.0, None]
+
+
+def test_what_has_cooled_down_is_looked_at_once() -> None:
+    desk = serve(ONE | {"cool-down": "60"}, "a", service("b", spec="224.0.0.1"))
+    desk.delete("a")
+    desk.work()
+    desk.accounts.look_again(1060.0)
+    assert desk.accounts.next_due() == key_of("b")
+    desk.accounts.look_again(1061.0)
+    assert desk.accounts.next_due() is None

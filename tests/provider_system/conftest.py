@@ -30,6 +30,8 @@ def tests_read_files(nothing_blocks_the_loop: BlockBuster) -> None:
     for function in nothing_blocks_the_loop.functions.values():
         function.can_block_in("kubevip/kube/connect.py", {"connect"})
         function.can_block_in("kubevip/kube/client.py", {"__aenter__"})
+        # Of what the process has used, the kernel tells at once.
+        function.can_block_in("kubevip/metrics.py", {"exposition"})
         function.can_block_in("tests/provider_system/site.py", {"client_of", "on", "start", "logged", "end_processes"})
         function.can_block_in("tests/provider_system/site.py", {"wait_logged"})
 

@@ -107,18 +107,7 @@ class Running:
             raise AssertionError(f"{error}; the log: {self.log.read_text()[-3000:]}") from error
 
     async def ask(self, path: str) -> tuple[int, str]:
-        """Ask over HTTP; return the status, 0 where nobody answers, and the body."""
-        timeout = aiohttp.ClientTimeout(total=5)
-        try:
-            async with aiohttp.ClientSession(f"http://127.0.0.1:{self.port}", timeout=timeout) as session:
-                return await _get(session, path)
-        except (aiohttp.ClientError, TimeoutError):
-            return 0, ""
-
-    async def metrics(self) -> dict[str, float]:
-        _status, text = await self.ask("/metrics")
-        pairs = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
-        return {name: float(value) for name, _, value in pairs}
+        return await ask(self.port, path)
 
 
 @attrs.define(eq=False, repr=False)
@@ -408,9 +397,25 @@ class Site:
         self._processes.clear()
 
 
+async def ask(port: int, path: str) -> tuple[int, str]:
+    """Ask a provider over HTTP; return the status, 0 where nobody answers, and the body."""
+    timeout = aiohttp.ClientTimeout(total=5)
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", timeout=timeout) as session:
+            return await _get(session, path)
+    except (aiohttp.ClientError, TimeoutError):
+        return 0, ""
+
+
 async def _get(session: aiohttp.ClientSession, path: str) -> tuple[int, str]:
     async with session.get(path) as response:
         return response.status, await response.text()
+
+
+async def metrics(port: int) -> dict[str, float]:
+    _status, text = await ask(port, "/metrics")
+    pairs = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in pairs}
 
 
 @contextlib.asynccontextmanager

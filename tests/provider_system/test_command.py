@@ -13,10 +13,11 @@ from pathlib import Path
 import anyio
 import pytest
 
+from kubevip.cli import main
 from kubevip.cli import provider as command
 from kubevip.version import __version__
 from tests.kernel import in_thread
-from tests.provider_system.site import ACCOUNT, LEASE, file_of
+from tests.provider_system.site import ACCOUNT, LEASE, ask, file_of, free_port, metrics
 from tests.waiting import until
 
 POOL = {"range_global": "10.0.0.5-10.0.0.7,fd00::5-fd00::9"}
@@ -80,16 +81,29 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path):
     assert len(lines) == 14
 
 
-def test_times_that_do_not_fit_together_are_refused(tmp_path):
-    code, _out, err = run("--leader-elect-lease-duration=10s", "--leader-elect-renew-deadline=15s", directory=tmp_path)
-    assert (code, "10" in err, "15" in err) == (2, True, True)
+def refusal(capsys, *flags):
+    """What the command says of *flags* that it can't use."""
+    assert main(["provider", *flags]) == 2
+    return capsys.readouterr().err
+
+
+def test_times_that_do_not_fit_together_are_refused(capsys):
+    told = refusal(capsys, "--leader-elect-lease-duration=10s", "--leader-elect-renew-deadline=15s")
+    assert "10" in told
+    assert "15" in told
 
 
 @pytest.mark.parametrize("text", ["true", "false"])
-def test_mode_that_serves_nothing_is_refused(tmp_path, text):
-    environment = {"KUBEVIP_ENABLE_LOADBALANCERCLASS": text, "KUBEVIP_CUSTOM_LOADBALANCERCLASS_NAME": " , "}
-    code, _out, err = run("--classless=false", directory=tmp_path, **environment)
-    assert (code, err) == (2, "kubevip: --classless=false, and no class is named: no Service would be served\n")
+def test_mode_that_serves_nothing_is_refused(capsys, monkeypatch, text):
+    monkeypatch.setenv("KUBEVIP_ENABLE_LOADBALANCERCLASS", text)
+    monkeypatch.setenv("KUBEVIP_CUSTOM_LOADBALANCERCLASS_NAME", " , ")
+    told = refusal(capsys, "--classless=false")
+    assert told == "kubevip: --classless=false, and no class is named: no Service would be served\n"
+
+
+@pytest.mark.parametrize("flag", ["--leader-elect", "--classless", "--OutSideCluster"])
+def test_truth_value_of_a_flag_is_one(capsys, flag):
+    assert f"{flag} value 'yes' is invalid: write true or false" in refusal(capsys, f"{flag}=yes")
 
 
 def test_kubeconfig_that_is_missing_is_named(tmp_path):
@@ -128,25 +142,12 @@ async def test_flags_of_a_controller_manager_are_warned_of_once(emulator):
     assert line["message"].endswith(": --allow-untagged-cloud, --cluster-name, --kube-api-qps, --vmodule, --profiling")
 
 
-async def test_names_of_the_environment(emulator):
-    await emulator.add_namespaces("pools")
-    await emulator.configure("addresses", "pools", **POOL)
-    emulator.start(
-        KUBEVIP_NAMESPACE="pools",
-        KUBEVIP_CONFIG_MAP="addresses",
-        KUBEVIP_ENABLE_LOADBALANCERCLASS="T",
-        KUBEVIP_CUSTOM_LOADBALANCERCLASS_NAME="example.com/mine",
-    )
-    await emulator.add_service("web", loadBalancerClass="example.com/mine")
-    await emulator.wait_served("web", "10.0.0.5")
-
-
 async def test_file_of_the_flag_goes_before_the_one_of_the_environment(emulator):
     await emulator.configure(**POOL)
     good = emulator.directory / file_of(ACCOUNT)
-    emulator.start(f"--kubeconfig={good}", "--OutSideCluster", KUBECONFIG="/nowhere/config")
-    await emulator.add_service("web")
-    await emulator.wait_served("web")
+    async with emulator.provider(f"--kubeconfig={good}", "--OutSideCluster", KUBECONFIG="/nowhere/config"):
+        await emulator.add_service("web")
+        await emulator.wait_served("web")
 
 
 async def test_master_takes_the_place_of_the_server_in_the_file(emulator):
@@ -154,35 +155,47 @@ async def test_master_takes_the_place_of_the_server_in_the_file(emulator):
     moved = emulator.directory / "moved"
     text = emulator.server.kubeconfig(ACCOUNT).replace(emulator.server.url, "http://127.0.0.1:9")
     await in_thread(moved.write_text, text)
-    emulator.start(f"--kubeconfig={moved}", f"--master={emulator.server.url}")
-    await emulator.add_service("web")
-    await emulator.wait_served("web")
+    for flags in ((f"--kubeconfig={moved}",), ()):
+        async with emulator.provider(*flags, f"--master={emulator.server.url}", KUBECONFIG=str(moved)):
+            await emulator.add_service("web")
+            await emulator.wait_served("web")
+            await emulator.delete("web")
+            await emulator.wait_gone("web")
 
 
 async def test_lease_has_the_name_and_the_place_that_flags_give_it(emulator):
     await emulator.add_namespaces("leases")
-    emulator.start("--leader-elect-resource-name=mine", "--leader-elect-resource-namespace=leases")
+    flags = "--leader-elect-resource-name=mine", "--leader-elect-resource-namespace=leases"
 
     async def held():
         listed = await emulator.read("/apis/coordination.k8s.io/v1/leases")
         return [(each["metadata"]["namespace"], each["metadata"]["name"]) for each in listed["items"]]
 
-    assert await until(held) == [("leases", "mine")]
+    async with emulator.provider(*flags):
+        assert await until(held) == [("leases", "mine")]
 
 
 # What it serves
 
 
+def listening():
+    port = free_port()
+    return port, f"--prometheusHTTPServer=127.0.0.1:{port}"
+
+
 async def test_metrics_count_each_family_of_each_pool_and_who_waits(emulator):
     await emulator.configure(**POOL)
     await emulator.add_node("node1", "10.0.0.7")
-    provider = emulator.start()
-    for name in ("one", "other"):
-        await emulator.add_service(name)
-        await emulator.wait_served(name)
-    await emulator.add_service("next")
-    await emulator.wait_event("next", "AddressPoolExhausted")
-    found = await provider.metrics()
+    port, flag = listening()
+    async with emulator.provider(flag):
+        for name in ("one", "other"):
+            await emulator.add_service(name)
+            await emulator.wait_served(name)
+        await emulator.add_service("next")
+        await emulator.wait_event("next", "AddressPoolExhausted")
+        found = await metrics(port)
+        await anyio.sleep(0.2)
+        later = await metrics(port)
     wanted = {
         'kubevip_pool_size{family="IPv4",pool="range-global"}': 3,
         'kubevip_pool_used{family="IPv4",pool="range-global"}': 3,
@@ -195,51 +208,58 @@ async def test_metrics_count_each_family_of_each_pool_and_who_waits(emulator):
     assert found['kubevip_assignment_failures_total{reason="AddressPoolExhausted"}'] >= 1
     (leads,) = (value for name, value in found.items() if name.startswith("kube_vip_is_leader{"))
     assert leads == 1
-    first = found["kubevip_oldest_pending_seconds"]
-    await anyio.sleep(0.2)
-    assert (await provider.metrics())["kubevip_oldest_pending_seconds"] >= first + 0.2
+    oldest = "kubevip_oldest_pending_seconds"
+    assert later[oldest] >= found[oldest] + 0.2
 
 
 async def test_probes_of_a_leader_and_of_who_stands_by(emulator):
-    leader = emulator.start()
-    await leader.wait_logged("providing")
-    other = emulator.start()
-    await until(lambda: ready(other), what="the other one ready")
-    for each in (leader, other):
-        for path in ("/healthz", "/livez", "/readyz"):
-            assert await each.ask(path) == (200, "ok\n")
-    assert not [name for name in await other.metrics() if name.startswith("kubevip_pool")]
+    (one, first), (two, second) = listening(), listening()
+    async with emulator.provider(first) as leader:
+        await until(lambda: leader.statistics().accounts)
+        async with emulator.provider(second):
+            for port in (one, two):
+                await until(lambda port=port: ready(port), what="ready")
+                for path in ("/healthz", "/livez", "/readyz"):
+                    assert await ask(port, path) == (200, "ok\n")
+            assert not [name for name in await metrics(two) if name.startswith("kubevip_pool")]
 
 
-async def ready(provider):
-    return (await provider.ask("/readyz"))[0] == 200
+async def ready(port):
+    return (await ask(port, "/readyz"))[0] == 200
 
 
 async def test_probes_while_the_server_is_away(emulator):
     cut = emulator.fault("cut-off", hang=False)
-    provider = emulator.start()
-    named = f"Lease kube-system/{LEASE}: the API server {emulator.server.url} does not answer"
-    await until(lambda: complains(provider, named), what=named)
-    assert await provider.ask("/healthz") == (200, "ok\n")
-    emulator.server.faults.remove(cut)
-    await until(lambda: ready(provider), what="ready")
+    port, flag = listening()
+    async with emulator.provider(flag):
+        named = f"Lease kube-system/{LEASE}: the API server {emulator.server.url} does not answer"
+        await until(lambda: complains(port, named), what=named)
+        assert await ask(port, "/healthz") == (200, "ok\n")
+        emulator.server.faults.remove(cut)
+        await until(lambda: ready(port), what="ready")
 
 
-async def complains(provider, text):
-    status, told = await provider.ask("/readyz")
+async def complains(port, text):
+    status, told = await ask(port, "/readyz")
     return status == 503 and told.startswith(text)
 
 
-async def test_port_that_is_taken_costs_no_address(emulator):
+async def test_port_that_is_taken_costs_no_address(emulator, caplog):
     await emulator.configure(**POOL)
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        provider = emulator.start(port=taken.getsockname()[1])
-        await emulator.add_service("web")
-        await emulator.wait_served("web")
-        await provider.wait_logged("not serving metrics and health")
+        async with emulator.provider(f"--prometheusHTTPServer=127.0.0.1:{taken.getsockname()[1]}"):
+            await emulator.add_service("web")
+            await emulator.wait_served("web")
+            await until(lambda: "not serving metrics and health" in caplog.messages)
 
 
-# Its end
+# As a process
+
+
+async def test_process_says_what_it_serves(emulator):
+    provider = emulator.start()
+    await provider.wait_logged("providing")
+    assert await provider.ask("/readyz") == (200, "ok\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)

@@ -11,7 +11,7 @@ from kubevip.service import ADDRESSES
 from tests.waiting import until
 
 POOL = {"cidr_global": "10.0.0.0/24"}
-MANY = 40
+MANY = 30
 
 
 async def until_served(site, names, bound=15.0):
@@ -29,7 +29,6 @@ STUMBLES = [
     [{"action": "status", "status": 429, "retry_after": 1, "probability": 0.3, **update()}],
     [{"action": "status", "status": 503, "probability": 0.3}],
     [{"action": "lose-reply", "probability": 0.5, **update()}],
-    [{"action": "drop", "probability": 0.5, **update()}],
     [{"action": "delay", "seconds": 0.15, **update()}],
     [{"action": "stale", "seconds": 0.3, **WATCHES}],
     [{"action": "stale", "seconds": 0.3, **WATCHES}, {"action": "lose-reply", "probability": 0.5, **update()}],
@@ -37,7 +36,6 @@ STUMBLES = [
         {"action": "stale", "seconds": 0.3, **WATCHES},
         {"action": "status", "status": 409, "probability": 0.5, **update()},
     ],
-    [{"action": "lose-reply", "probability": 0.3}, {"action": "delay", "seconds": 0.05, "probability": 0.5}],
 ]
 
 
@@ -59,7 +57,7 @@ async def test_nobody_notices_in_the_end_that_the_server_stumbled(emulator, faul
             tasks.start_soon(emulator.add_services, names[::2])
             tasks.start_soon(emulator.add_services, names[1::2])
             tasks.start_soon(meddle, emulator, names[::3])
-        await anyio.sleep(0.7)
+        await anyio.sleep(0.3)
         emulator.clear_faults()
         await until_served(emulator, names)
         await until_quiet(emulator)
@@ -131,13 +129,12 @@ async def test_list_that_is_older_than_what_was_written_takes_nothing_back(emula
     emulator.ledger.check()
 
 
-@pytest.mark.parametrize("hang", [True, False])
-async def test_server_that_is_away_for_longer_than_the_lease_is_awaited(emulator, hang):
+async def test_server_that_is_away_for_longer_than_the_lease_is_awaited(emulator):
     await emulator.configure(**POOL)
     async with emulator.provider():
         await emulator.add_service("web")
         await emulator.wait_served("web", "10.0.0.1")
-        emulator.fault("cut-off", hang=hang, duration=3.5)
+        emulator.fault("cut-off", duration=3.2)
         await emulator.add_services([f"web{number}" for number in range(5)])
         await until_served(emulator, [f"web{number}" for number in range(5)])
     emulator.ledger.check()
@@ -222,3 +219,22 @@ async def test_provider_that_starts_without_a_server_waits_for_it(emulator):
     async with emulator.provider():
         await emulator.add_service("web")
         await emulator.wait_served("web", "10.0.0.1")
+
+
+async def test_end_of_a_service_that_is_seen_late_frees_nothing_of_its_successor(emulator):
+    """The Service was created anew, read and served before the watch tells that the first one is gone."""
+    await emulator.configure(range_global="10.0.0.5-10.0.0.6")
+    async with emulator.provider():
+        await emulator.wait_leader()
+        emulator.fault("delay", seconds=0.4, count=1, **update())
+        await emulator.add_service("first")
+        await anyio.sleep(0.1)
+        emulator.fault("stale", seconds=1.4, **WATCHES)
+        await emulator.delete("first")
+        await anyio.sleep(0.1)
+        await emulator.add_service("second")
+        await anyio.sleep(0.1)
+        await emulator.add_service("first")
+        await emulator.wait_served("first")
+        await emulator.wait_served("second")
+    emulator.ledger.check()
