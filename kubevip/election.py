@@ -324,6 +324,8 @@ class Candidate:
             self._observed_at = now
             self._not_before = -math.inf
             self._twin = self._written_by_twin(record)
+            # Whoever was missed is there again, or somebody else has taken its place.
+            self._missed = ""
         self._record = record
         self._version = version or self._version
         if record is None or not self._ours(record):

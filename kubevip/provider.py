@@ -262,7 +262,7 @@ class _ServiceSink:
         self._work.service_applied(found, in_order=not self._is_listing())
 
     def deleted(self, found: ProvidedService) -> None:
-        self._work.service_deleted(found.facts.key)
+        self._work.service_deleted(found.facts.key, found.facts)
 
     def listed(self, keys: Collection[ObjectKey], version: str) -> None:
         self._work.services_listed([ServiceKey(key.namespace, key.name) for key in keys])

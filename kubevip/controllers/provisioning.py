@@ -89,8 +89,10 @@ class Provisioning:
             self._borrowing.seen(found.facts)
         self._poke()
 
-    def service_deleted(self, key: ServiceKey) -> None:
-        """A Service is gone."""
+    def service_deleted(self, key: ServiceKey, last: Facts | None = None) -> None:
+        """A Service is gone; *last* is how it was, by which is seen that it hasn't been created anew since."""
+        if last is not None and not self._accounts.applied(last, anyio.current_time()):
+            return
         self._forget(key)
         self._accounts.deleted(key, anyio.current_time())
         self._borrowing.deleted(key)

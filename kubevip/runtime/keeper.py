@@ -169,7 +169,8 @@ class Keeper:
         self._look_at(self._mandates.governed_by(lease))
 
     def expect_successor(self, lease: LeaseKey) -> None:
-        """Look out for a successor from now on: *lease* is about to be released."""
+        """Look out for a successor from now on, and claim nothing any more: *lease* is about to be released."""
+        self._mandates.leave(lease)
         self._handover.watch([vip for vip in self._mandates.governed_by(lease) if vip in self._held])
 
     # What it tells
@@ -186,7 +187,7 @@ class Keeper:
 
     def may_announce(self, vip: Vip) -> bool:
         """Tell whether announcing *vip* is still right at this moment."""
-        return self._mandates.term(vip) is not None and self._is_on_link(vip)
+        return self._mandates.may_claim(vip) and self._is_on_link(vip)
 
     async def wait_released(self) -> None:
         """Wait until no VIP is held here."""
@@ -241,7 +242,11 @@ class Keeper:
 
     async def _reconcile(self) -> None:
         dirty, self._dirty = self._dirty, set()
-        led = {vip: term for vip in dirty if (term := self._mandates.term(vip)) is not None}
+        led = {
+            vip: term
+            for vip in dirty
+            if (term := self._mandates.term(vip)) is not None and (vip in self._held or self._mandates.may_claim(vip))
+        }
         # What is on our link needs no asking: to remove it for that would be an outage.
         self._clearance.grant(vip for vip in led if vip in self._held and self._held[vip].ends is not None)
         self._clearance.seek(led, Manner.YIELD)

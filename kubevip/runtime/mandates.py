@@ -11,11 +11,15 @@ from kubevip.model import LeaseKey, Term, Vip
 
 @attrs.define(eq=False)
 class Mandates:
-    """Wanted VIPs with their Leases, and the terms of those that this node leads. One that is over counts no more."""
+    """Wanted VIPs with their Leases, and the terms of those that this node leads. One that is over counts no more.
+
+    A Lease that is about to be released protects what is held, and nothing new: a successor may have it already.
+    """
 
     _leases: dict[Vip, LeaseKey] = attrs.field(factory=dict, init=False)
     _vips: dict[LeaseKey, set[Vip]] = attrs.field(factory=dict, init=False)
     _terms: dict[LeaseKey, Term] = attrs.field(factory=dict, init=False)
+    _leaving: set[LeaseKey] = attrs.field(factory=set, init=False)
 
     def assign(self, vip: Vip, lease: LeaseKey) -> None:
         """Let *lease* govern *vip*."""
@@ -34,8 +38,13 @@ class Mandates:
         """This node leads *lease*, as long as *term* says."""
         self._terms[lease] = term
 
+    def leave(self, lease: LeaseKey) -> None:
+        """This node is about to release *lease*."""
+        self._leaving.add(lease)
+
     def cease(self, lease: LeaseKey) -> bool:
         """This node leads *lease* no more; tell whether it did."""
+        self._leaving.discard(lease)
         return self._terms.pop(lease, None) is not None
 
     def cease_all(self) -> None:
@@ -51,6 +60,10 @@ class Mandates:
         lease = self._leases.get(vip)
         term = self._terms.get(lease) if lease is not None else None
         return term if term is not None and asyncio.get_running_loop().time() < term.until else None
+
+    def may_claim(self, vip: Vip) -> bool:
+        """Tell whether *vip* may be announced from here now, or put on a link where it isn't yet."""
+        return self.term(vip) is not None and self._leases[vip] not in self._leaving
 
     def lease(self, vip: Vip) -> LeaseKey | None:
         """Return the Lease that governs *vip*."""

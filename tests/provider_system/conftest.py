@@ -12,7 +12,8 @@ from blockbuster import BlockBuster
 from kubevip.emulator import User, serve
 from kubevip.emulator.faults import Faults, Target
 from tests.emulator.conftest import kubectl_path
-from tests.provider_system.site import ACCOUNT, SECOND, Site
+from tests.provider_system.objects import ACCOUNT, SECOND
+from tests.provider_system.site import Site
 from tests.realapi import find_assets, serve_real
 
 __all__ = ["kubectl_path"]
@@ -32,8 +33,8 @@ def tests_read_files(nothing_blocks_the_loop: BlockBuster) -> None:
         function.can_block_in("kubevip/kube/client.py", {"__aenter__"})
         # Of what the process has used, the kernel tells at once.
         function.can_block_in("kubevip/metrics.py", {"exposition"})
-        function.can_block_in("tests/provider_system/site.py", {"client_of", "on", "start", "logged", "end_processes"})
-        function.can_block_in("tests/provider_system/site.py", {"wait_logged"})
+        function.can_block_in("tests/provider_system/site.py", {"client_of", "start", "end_processes"})
+        function.can_block_in("tests/provider_system/running.py", {"logged", "wait_logged"})
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -17,7 +17,9 @@ from kubevip.cli import main
 from kubevip.cli import provider as command
 from kubevip.version import __version__
 from tests.kernel import in_thread
-from tests.provider_system.site import ACCOUNT, LEASE, ask, file_of, free_port, metrics
+from tests.provider_system.objects import ACCOUNT, LEASE
+from tests.provider_system.running import ask, free_port, metrics
+from tests.provider_system.site import file_of
 from tests.waiting import until
 
 POOL = {"range_global": "10.0.0.5-10.0.0.7,fd00::5-fd00::9"}

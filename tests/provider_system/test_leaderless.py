@@ -11,7 +11,7 @@ from kubevip.accounts import Accounts
 from kubevip.emulator import Fault
 from kubevip.provision import CLAIM
 from kubevip.service import ADDRESSES
-from tests.provider_system.site import ACCOUNT, SECOND
+from tests.provider_system.objects import ACCOUNT, SECOND
 from tests.waiting import until
 
 ALL_WORK = "--leader-elect=false"

@@ -10,7 +10,7 @@ from kubevip.election import Standing
 from kubevip.model import LeaseKey, Term
 from kubevip.provider import Provider
 from kubevip.runtime.elector import Elector
-from tests.provider_system.site import ACCOUNT, SECOND
+from tests.provider_system.objects import ACCOUNT, SECOND
 from tests.waiting import until
 
 POOL = {"cidr_global": "10.0.0.0/16"}

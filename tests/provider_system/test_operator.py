@@ -4,7 +4,7 @@ import pytest
 
 from kubevip.emulator.rbac import Authorizer
 from kubevip.manifest import ProviderManifests
-from tests.provider_system.site import ACCOUNT, POOLS
+from tests.provider_system.objects import ACCOUNT, POOLS
 
 # The ConfigMap of the end-to-end tests; there is no global pool.
 EXAMPLE = {

@@ -5,7 +5,7 @@ import copy
 import pytest
 import yaml
 
-from tests.provider_system.site import MANIFESTS, ROLE
+from tests.provider_system.objects import MANIFESTS, ROLE
 from tests.waiting import until
 
 POOL = {"range_global": "10.0.0.5-10.0.0.9"}
