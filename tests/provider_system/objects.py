@@ -188,6 +188,9 @@ class Objects:
             if kind != "Namespace":
                 with contextlib.suppress(NotFound):
                     await self.admin.request("DELETE", path)
+        with contextlib.suppress(NotFound):
+            # Of a provider that was killed.
+            await self.admin.request("DELETE", f"{_COLLECTIONS['Lease'].format('kube-system')}/{LEASE}")
         for events in ("/api/v1/namespaces/default/events", "/api/v1/namespaces/kube-system/events"):
             await self.admin.request("DELETE", events)
 

@@ -159,9 +159,9 @@ async def test_leader_that_cannot_renew_stops_before_another_may_begin(emulator)
         await emulator.wait_served("web")
         async with emulator.provider(user=SECOND):
             emulator.fault("status", status=500, verbs=("update", "get"), resources=("leases",), users=(ACCOUNT,))
-            async with creating(emulator, MANY[:100], 0.04):
+            async with creating(emulator, MANY[:60], 0.05):
                 await until(lambda: leader.statistics().accounts is None, 6)
-            await until_all_served(emulator, MANY[:100])
+            await until_all_served(emulator, MANY[:60])
     emulator.ledger.check()
 
 
