@@ -119,7 +119,10 @@ class Accounts:
     # What is seen
 
     def configure(self, pools: Pools | None) -> None:
-        """Go by *pools* from now on; ``None`` where there is no ConfigMap. Nobody loses an address by that."""
+        """Go by *pools* from now on; ``None`` where there is no ConfigMap. Nobody loses an address by that.
+
+        Who waits is looked at by name, so that what comes of an edit can be told before it is made.
+        """
         before, self._pools = self._allocator, pools
         self._allocator = Allocator(pools or Pools())
         self._allocator.go_on_cooling(before.cooling())
@@ -127,7 +130,7 @@ class Accounts:
             self._allocator.reserve(NODE + name, addresses)
         for key in self._facts:
             self._adopt(key)
-        self._look_at_waiting()
+        self.look_at(sorted({*self._waiting, *self._halves}))
 
     def applied(self, facts: Facts, now: float = 0.0, *, in_order: bool = True) -> bool:
         """A Service is there, and is like that; return ``False`` where something newer is known of it.

@@ -50,8 +50,7 @@ def replan(
 ) -> tuple[Fate, ...]:
     """Return the fates of all Services that the provider serves, the worst first.
 
-    Which of several waiting Services gets which address depends on who came first, which nobody has written down:
-    here it is by name.
+    Of several waiting Services the first by name gets the first address, as when the ConfigMap is edited.
     """
     services = sorted(facts, key=lambda each: each.key)
     before = _run(services, nodes, old, classes)
