@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import attrs
 
 from kubevip.edits import Edits, claiming, clearing, settling, unclaiming, withdrawing
-from kubevip.errors import ExternalPool, IpamError, NoFamily, NoPool, PoolExhausted
+from kubevip.errors import ExternalPool, IpamError, KubeVipError, NoFamily, NoPool, PoolExhausted
 from kubevip.ipam import DHCP_MARKER, Allocator, Assignment, Pool, Pools, PoolStatistics
 from kubevip.model import IPAddress, ServiceKey
 from kubevip.provision import (
@@ -113,6 +113,8 @@ class Accounts:
     _in_order: set[ServiceKey] = attrs.field(factory=set, init=False)
     # Which would take an address of the other family, too.
     _halves: dict[ServiceKey, None] = attrs.field(factory=dict, init=False)
+    # Which pools of other IPAMs have none for it, and why: they are passed over once.
+    _passed: dict[ServiceKey, dict[str, str]] = attrs.field(factory=dict, init=False)
     _due: dict[ServiceKey, None] = attrs.field(factory=dict, init=False)
     _failures: dict[str, int] = attrs.field(factory=dict, init=False)
 
@@ -174,7 +176,7 @@ class Accounts:
         if self._facts.pop(key, None) is None:
             return
         known = (self._verdicts, self._reserved, self._waiting, self._claims_seen, self._due, self._unsure)
-        for each in (*known, self._halves):
+        for each in (*known, self._halves, self._passed):
             each.pop(key, None)
         self._in_order.discard(key)
         self._allocator.release(str(key), now=now)
@@ -285,11 +287,22 @@ class Accounts:
         facts = self._facts.get(key)
         if facts is None:
             return ()
-        taken = tuple(address for address in addresses if self._blockers(facts, address))
+        taken = tuple(address for address in addresses if self._allocator.others(facts.request, address))
         if not taken:
             self._reserve(facts, tuple(addresses), pool.key)
             self._due[key] = None
         return taken
+
+    def refused(self, key: ServiceKey, pool: Pool, error: KubeVipError) -> Decision | None:
+        """Another IPAM gives none; return what is to be told of it, ``None`` where the next pool may serve instead."""
+        facts = self._facts.get(key)
+        if facts is None:
+            return None
+        if isinstance(error, PoolExhausted | NoFamily) and self._pools and self._pools.falls_back(key.namespace):
+            self._passed.setdefault(key, {})[pool.key] = str(error)
+            self._due[key] = None
+            return None
+        return self._fail(facts, error, f"{pool.key}: {error}")
 
     def pool_named(self, facts: Facts) -> Pool | None:
         """Return the pool of another IPAM that the record of a Service names."""
@@ -420,10 +433,12 @@ class Accounts:
         namespace = facts.key.namespace
         origin = has.origin or self._allocator.pool_of(namespace, has.addresses) or Origin.ANNOTATION
         static = origin in (Origin.ANNOTATION, Origin.SPEC)
-        if not static:
+        if not static and not has.settled and not self._can_keep_copy(facts, has):
+            return self._give(facts, (), now)
+        if not static or (has.settled and origin == Origin.SPEC):
             dropped = unwanted(facts, has.addresses)
             keep = tuple(address for address in has.addresses if address not in dropped)
-            if facts.policy.is_dual and len(keep) == 1:
+            if facts.policy.is_dual and len(keep) == 1 and not static:
                 return self._extend(facts, keep, origin, now)
             gone = (Note(False, "AddressReleased", f"released {join(dropped)}: one family is wanted"),)
             return self._settle(facts, keep, origin, gone if dropped else self._contested(facts, keep))
@@ -440,6 +455,11 @@ class Accounts:
             text = f"{join(has.addresses)} is outside of every pool of namespace {namespace}; it is used nevertheless"
             notes.append(Note(True, "AddressOutsidePools", text))
         return self._settle(facts, has.addresses, origin, tuple(notes))
+
+    def _can_keep_copy(self, facts: Facts, has: Has) -> bool:
+        """Tell whether a Service that was made from the manifest of another one can have what stands there."""
+        in_pool = self._allocator.pool_of(facts.key.namespace, has.addresses) == has.origin
+        return in_pool and not check_static(facts, has.addresses) and not self._taken(facts, has.addresses)
 
     def _extend(self, facts: Facts, keep: tuple[IPAddress, ...], origin: str, now: float) -> Decision:
         decision = self._give(facts, keep, now, origin)
@@ -517,14 +537,14 @@ class Accounts:
         if set(self._allocator.addresses(str(facts.key))) != set(keep):
             self._allocator.adopt(facts.request, keep, now=now)
         try:
-            return self._allocator.assign(facts.request, keep=keep, now=now)
+            return self._allocator.assign(facts.request, keep=keep, skip=self._passed.pop(facts.key, None), now=now)
         except IpamError:
             self._adopt(facts.key)
             raise
 
-    def _fail(self, facts: Facts, error: IpamError) -> Decision:
+    def _fail(self, facts: Facts, error: KubeVipError, text: str = "") -> Decision:
         reason = _REASONS.get(type(error), "SyncLoadBalancerFailed")
-        text = str(error)
+        text = text or str(error)
         if isinstance(error, NoPool) and self._pools is None:
             keys = Pools().wanted_keys(facts.key.namespace)
             text = f"no address pools could be found: create {self.where} with one of {keys}"
@@ -550,7 +570,7 @@ def _news(facts: Facts, status: bool, reason: str, message: str) -> Condition | 
     return None if facts.condition == wanted else wanted
 
 
-_REASONS: Mapping[type[IpamError], str] = {
+_REASONS: Mapping[type[KubeVipError], str] = {
     NoFamily: "NoAddressFamily",
     NoPool: "NoAddressPool",
     PoolExhausted: "AddressPoolExhausted",

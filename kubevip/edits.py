@@ -5,7 +5,19 @@ from collections.abc import Collection, Mapping
 import attrs
 
 from kubevip.model import IPAddress
-from kubevip.provision import CLAIM, FINALIZER, LABEL, LABELLED, OLD_LABEL, RECORD, Facts, Origin, join, record_of
+from kubevip.provision import (
+    CLAIM,
+    FINALIZER,
+    LABEL,
+    LABELLED,
+    OLD_LABEL,
+    RECORD,
+    Facts,
+    Origin,
+    Record,
+    join,
+    record_of,
+)
 from kubevip.service import ADDRESSES, INTERFACE
 
 
@@ -32,12 +44,22 @@ class Edits:
 def settling(facts: Facts, addresses: Collection[IPAddress], origin: str, interface: str = "") -> Edits:
     """Return the edits by which *facts* comes to say that it has *addresses* from *origin*.
 
-    An *interface* is written where the user has written none.
+    An *interface* is written with an address that is new, where the user has written none: one that is served
+    already doesn't move.
     """
-    listed, first = join(addresses), str(next(iter(addresses)))
-    annotations: dict[str, str | None] = {ADDRESSES: listed, RECORD: f"{origin} {listed}"}
-    if interface and INTERFACE not in facts.annotations:
+    addresses = tuple(addresses)
+    known = record_of(facts)
+    is_new = known.addresses != addresses if known is not None else LABEL not in facts.labels
+    if not is_new or not interface or INTERFACE in facts.annotations:
+        interface = ""
+    record = Record(origin, addresses, facts.uid, interface or _our_interface(facts))
+    if known is not None and record == attrs.evolve(known, uid=facts.uid):
+        # That it doesn't say whose it is isn't worth a write.
+        record = known
+    annotations: dict[str, str | None] = {ADDRESSES: join(addresses), RECORD: str(record)}
+    if interface:
         annotations[INTERFACE] = interface
+    first = str(addresses[0])
     if CLAIM in facts.annotations:
         annotations[CLAIM] = None
     return Edits(
@@ -65,6 +87,8 @@ def clearing(facts: Facts) -> Edits:
     annotations: dict[str, str | None] = {RECORD: None, CLAIM: None}
     if _wrote(facts, Origin.ANNOTATION):
         annotations[ADDRESSES] = None
+    if _our_interface(facts):
+        annotations[INTERFACE] = None
     return Edits(
         annotations=_changed(facts.annotations, annotations),
         labels=_unlabelled(facts),
@@ -79,6 +103,8 @@ def withdrawing(facts: Facts) -> Edits:
     annotations: dict[str, str | None] = {RECORD: None, CLAIM: None}
     if facts.annotations.get(ADDRESSES, "").strip():
         annotations[ADDRESSES] = None
+    if _our_interface(facts):
+        annotations[INTERFACE] = None
     changed = _changed(facts.annotations, annotations)
     is_clear = not changed and not facts.load_balancer_ip.strip()
     if is_clear:
@@ -98,6 +124,12 @@ def _wrote(facts: Facts, place: Origin) -> bool:
         return LABEL in facts.labels and bool(spec) and spec == text.partition(",")[0].strip()
     known = join(record.addresses) if place is Origin.ANNOTATION else str(record.addresses[0])
     return record.origin != place and (text if place is Origin.ANNOTATION else spec) == known
+
+
+def _our_interface(facts: Facts) -> str:
+    """Return the interface that a provider wrote into it, unless somebody has edited that."""
+    record = record_of(facts)
+    return record.interface if record is not None and facts.annotations.get(INTERFACE) == record.interface else ""
 
 
 def _unlabelled(facts: Facts) -> dict[str, str | None]:

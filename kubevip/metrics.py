@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from kubevip.election import Standing
 from kubevip.kube.reflector import ReflectorStatistics
 from kubevip.runtime.elector import ElectorStatistics
+from kubevip.source import Capacity
 from kubevip.statistics import AgentStatistics, ProviderStatistics
 from kubevip.version import __version__
 
@@ -57,12 +58,22 @@ def provider_metrics(now: ProviderStatistics) -> Iterator[Metric]:
     }
     names = [(each.pool, f"IPv{each.family.value}") for each in accounts.pools]
     for name, (help_text, values) in sizes.items():
-        yield _gauge(f"kubevip_pool_{name}", help_text, labels, zip(names, values, strict=True))
+        told = [((pool, ""), size) for pool, size in _of_sources(name, now.sources)]
+        yield _gauge(f"kubevip_pool_{name}", help_text, labels, [*zip(names, values, strict=True), *told])
     failures = [((reason,), count) for reason, count in accounts.failures.items()]
     yield _counter("kubevip_assignment_failures", "Requests that could not be met", ["reason"], failures)
     yield _gauge("kubevip_pending_services", "Services that wait for an address", [], [((), len(accounts.waiting))])
     oldest = max((now.time - since for since in accounts.waiting.values()), default=0.0)
     yield _gauge("kubevip_oldest_pending_seconds", "For how long the first of them has waited", [], [((), oldest)])
+
+
+def _of_sources(name: str, sources: Mapping[str, Capacity]) -> Iterator[tuple[str, int]]:
+    """Return what other IPAMs say of their pools, of both families at once; not all know how large theirs are."""
+    for pool, capacity in sources.items():
+        if name == "used":
+            yield pool, capacity.used
+        elif capacity.size is not None:
+            yield pool, capacity.size if name == "size" else capacity.size - capacity.used
 
 
 def _elections(node: str, electors: Iterable[ElectorStatistics]) -> Iterator[Metric]:

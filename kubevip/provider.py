@@ -57,6 +57,7 @@ class Provider:
     _leading: "_Leading" = attrs.field(factory=lambda: _Leading(), init=False)
     _accounts: Accounts | None = attrs.field(default=None, init=False)
     _provisioning: Provisioning | None = attrs.field(default=None, init=False)
+    _sources: Sources | None = attrs.field(default=None, init=False)
     _reflectors: dict[str, Reflector[ProvidedService] | Reflector[Node] | Reflector[ConfigMap]] = attrs.field(
         factory=dict, init=False
     )
@@ -143,11 +144,11 @@ class Provider:
                 await config_map.wait_synced()
                 await _wait_for_nodes(nodes)
                 log.info("providing", extra={"services": len(accounts.keys)})
-                self._provisioning = work
+                self._provisioning, self._sources = work, sources
                 try:
                     await work.run()
                 finally:
-                    self._provisioning = None
+                    self._provisioning = self._sources = None
                 tasks.cancel_scope.cancel()
 
     def _leads(self) -> bool:
@@ -174,6 +175,7 @@ class Provider:
             accounts=self._accounts.statistics() if self._accounts else None,
             reflectors={name: reflector.statistics() for name, reflector in self._reflectors.items()},
             failing=self._provisioning.failing() if self._provisioning else {},
+            sources=self._sources.statistics() if self._sources else {},
         )
 
 

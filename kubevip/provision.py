@@ -19,7 +19,7 @@ LABEL, LABELLED = "implementation", "kube-vip"
 # Written by early versions of kube-vip-cloud-provider.
 OLD_LABEL = "ipam-address"
 FINALIZER = "service.kubernetes.io/load-balancer-cleanup"
-# "<origin> <address>,<address>": a key of the ConfigMap, or one of the origins below.
+# "<origin> <address>,<address> uid=<uid>": a key of the ConfigMap, or one of the origins below. See ``Record``.
 RECORD = "kubevip.io/assigned"
 # "<provider> <address>,<address>": see ``Claim``.
 CLAIM = "kubevip.io/claimed"
@@ -105,22 +105,31 @@ class Classes:
 
 @attrs.frozen
 class Record:
-    """What a Service had when the provider last wrote it."""
+    """What a Service had when the provider last wrote it.
+
+    *uid* is that Service's: whoever copies a manifest copies the record, too. *interface* is what the provider wrote
+    into the Service as such. Either may be empty.
+    """
 
     origin: str
     addresses: tuple[IPAddress, ...]
+    uid: str = ""
+    interface: str = ""
 
     @classmethod
     def parse(cls, text: str) -> "Record | None":
         """Read it; what somebody else has made of it is none."""
-        origin, _, listed = text.partition(" ")
+        origin, listed, *rest = (*text.split(" "), "")
+        more = dict(field.partition("=")[::2] for field in rest)
         try:
-            return cls(origin, read_addresses(listed)) if origin and listed else None
+            addresses = read_addresses(listed)
         except ConfigError:
             return None
+        return cls(origin, addresses, more.get("uid", ""), more.get("interface", "")) if origin else None
 
     def __str__(self) -> str:
-        return f"{self.origin} {join(self.addresses)}"
+        more = {"uid": self.uid, "interface": self.interface}
+        return " ".join([self.origin, join(self.addresses), *(f"{name}={text}" for name, text in more.items() if text)])
 
     @property
     def is_static(self) -> bool:
@@ -146,7 +155,8 @@ class Leaving:
 class Has:
     """It has *addresses*, from *origin*; ``""`` is whatever pool they are of.
 
-    *settled* is what it had in the account before: a user's edit has to be free, what was there stays.
+    *settled* is what it had in the account before: a user's edit has to be free, what was there stays. What is from
+    a pool and not settled was copied from another Service; it is kept if it can be.
     """
 
     addresses: tuple[IPAddress, ...]
@@ -191,7 +201,7 @@ def examine(facts: Facts, classes: Classes) -> Verdict:
         return Wrong((problem,), _all_addresses(facts))
     record = record_of(facts)
     if record is None:
-        return _first_seen(facts, written, wish)
+        return _first_seen(facts, written, wish) if _stranger_of(facts) is None else _copied(facts, written, wish)
     return _compared(record, written, wish)
 
 
@@ -201,6 +211,17 @@ def _first_seen(facts: Facts, written: tuple[IPAddress, ...], wish: tuple[IPAddr
         assigned = facts.labels.get(LABEL) == LABELLED and wish == written[:1]
         return Has(written, "" if assigned else Origin.ANNOTATION, facts.labels.get(LABEL) == LABELLED)
     return Has(wish, Origin.SPEC, settled=False) if wish else Lacks()
+
+
+def _copied(facts: Facts, written: tuple[IPAddress, ...], wish: tuple[IPAddress, ...]) -> Verdict:
+    """Judge a copy: of a Service that is still there, or of one that is gone and is made anew."""
+    record = _stranger_of(facts)
+    if record is None or record.is_static or (written and written != record.addresses):
+        origin = Origin.ANNOTATION if written else Origin.SPEC
+        return Has(written or wish, origin, settled=False) if written or wish else Lacks()
+    if wish and wish != record.addresses[:1]:
+        return Has(wish, Origin.SPEC, settled=False)
+    return Has(written or wish, record.origin, settled=False) if written or wish else Lacks()
 
 
 def _compared(record: Record, written: tuple[IPAddress, ...], wish: tuple[IPAddress, ...]) -> Verdict:
@@ -228,8 +249,10 @@ def _is_held(facts: Facts, classes: Classes) -> bool:
 
 def _all_addresses(facts: Facts) -> tuple[IPAddress, ...]:
     """Return whatever can be read: it counts as in use."""
-    records = (facts.annotations.get(name, "").partition(" ")[2] for name in (RECORD, CLAIM))
-    return _readable(facts.annotations.get(ADDRESSES, ""), facts.load_balancer_ip, *facts.ingress, *records)
+    records = (record for record in (record_of(facts), claim_of(facts)) if record is not None)
+    listed = _readable(facts.annotations.get(ADDRESSES, ""), facts.load_balancer_ip, *facts.ingress)
+    more = (address for record in records for address in record.addresses if not address.is_unspecified)
+    return tuple(dict.fromkeys((*listed, *more)))
 
 
 def written(facts: Facts) -> tuple[IPAddress, ...]:
@@ -249,8 +272,15 @@ def _readable(*lists: str) -> tuple[IPAddress, ...]:
 
 
 def record_of(facts: Facts) -> Record | None:
-    """Return what the provider has written down about it."""
-    return Record.parse(facts.annotations.get(RECORD, ""))
+    """Return what the provider has written down about it, and not about another Service."""
+    record = Record.parse(facts.annotations.get(RECORD, ""))
+    return record if record is not None and record.uid in ("", facts.uid) else None
+
+
+def _stranger_of(facts: Facts) -> Record | None:
+    """Return what was written down about another Service, of whose manifest this one is a copy."""
+    record = Record.parse(facts.annotations.get(RECORD, ""))
+    return record if record is not None and record.uid not in ("", facts.uid) else None
 
 
 def claim_of(facts: Facts) -> Record | None:

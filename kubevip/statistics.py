@@ -13,6 +13,7 @@ from kubevip.runtime.announcer import AnnouncerStatistics
 from kubevip.runtime.elector import ElectorStatistics
 from kubevip.runtime.keeper import KeeperStatistics
 from kubevip.runtime.pulse import PulseStatistics
+from kubevip.source import Capacity
 
 # A netlink request that takes longer than this many seconds will not come back: the process is better started anew.
 STUCK_AFTER = 30.0
@@ -60,7 +61,8 @@ class AgentStatistics:
 class ProviderStatistics:
     """What a provider knows of itself at *time*. *accounts* is ``None`` while another replica works.
 
-    *failing* says of Services that can't be written why that is so.
+    *failing* says of Services that can't be written why that is so. *sources* is what other IPAMs have said last, by
+    the pool's key.
     """
 
     name: str
@@ -69,6 +71,7 @@ class ProviderStatistics:
     accounts: AccountsStatistics | None
     reflectors: Mapping[str, ReflectorStatistics]
     failing: Mapping[ServiceKey, str] = attrs.field(factory=dict)
+    sources: Mapping[str, Capacity] = attrs.field(factory=dict)
 
     def ailments(self) -> list[str]:
         """Say why the process has to be started anew: nothing of it can get stuck."""

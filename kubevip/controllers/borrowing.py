@@ -25,7 +25,7 @@ class Borrowing:
     _accounts: Accounts
     _sources: Sources
     _again: Callable[[Iterable[ServiceKey]], None]
-    _refused: Callable[[Facts, str], None]
+    _refused: Callable[[Facts, Pool, KubeVipError], None]
     _loans: Loans = attrs.field(init=False)
     _tasks: anyio.abc.TaskGroup = attrs.field(init=False)
     # About whom an IPAM is being asked, and whether they are to be looked at again after that.
@@ -101,7 +101,7 @@ class Borrowing:
                 await self._set_right(facts, pool, taken)
         except KubeVipError as error:
             if facts.key in self._accounts.keys:
-                self._refused(facts, f"{pool.key}: {error}")
+                self._refused(facts, pool, error)
         finally:
             if self._asking.pop(facts.key):
                 self._again((facts.key,))
@@ -124,7 +124,7 @@ class Borrowing:
         """Tell an IPAM that took for free what isn't; ask again at once only where it didn't know."""
         await self._loans.settle(facts.key, pool)
         known = [await self._loans.entrust(holder, pool, each) for each in taken for holder in self._holders(each)[:1]]
-        self._refused(facts, f"{pool.key}: {pool.source} gives {join(taken)}, which is in use already")
+        self._refused(facts, pool, KubeVipError(f"{pool.source} gives {join(taken)}, which is in use already"))
         if any(known):
             self._again((facts.key,))
 

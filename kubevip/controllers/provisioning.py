@@ -15,7 +15,7 @@ from kubevip.controllers.borrowing import Borrowing
 from kubevip.controllers.sources import Sources
 from kubevip.edits import Edits
 from kubevip.errors import ApiError, ApiUnavailable, Conflict, KubeVipError, NotFound
-from kubevip.ipam import Severity
+from kubevip.ipam import Pool, Request, Severity
 from kubevip.kube.provided import ConfigMap, Node, ProvidedService, node_addresses
 from kubevip.model import ObjectKey, ServiceKey
 from kubevip.provision import Condition, Facts, join
@@ -70,6 +70,10 @@ class Provisioning:
     _busy: set[ServiceKey] = attrs.field(factory=set, init=False)
     _again: set[ServiceKey] = attrs.field(factory=set, init=False)
     _unsure: set[ServiceKey] = attrs.field(factory=set, init=False)
+    # What another IPAM has refused: it is asked for that again when its time has come.
+    _refused: dict[ServiceKey, tuple[Pool, Request]] = attrs.field(factory=dict, init=False)
+    # What is to be said of that in the status.
+    _news: dict[ServiceKey, Condition] = attrs.field(factory=dict, init=False)
     _wake: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     _retry: Retry[ServiceKey] = attrs.field(init=False)
     _borrowing: Borrowing = attrs.field(init=False)
@@ -77,8 +81,8 @@ class Provisioning:
     _closed: anyio.Event = attrs.field(factory=anyio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._retry = Retry(self._look_again)
-        self._borrowing = Borrowing(self._accounts, self._sources, self._look_again, self._gives_none)
+        self._retry = Retry(self._ask_again)
+        self._borrowing = Borrowing(self._accounts, self._sources, self._ask_again, self._gives_none)
 
     # What is seen
 
@@ -133,6 +137,7 @@ class Provisioning:
                 log.log(level, "the ConfigMap can't be used as it is", extra=extra)
                 self._events.warning(found.key, found.metadata.uid, "InvalidPool", str(problem), kind="ConfigMap")
             log.info("read the pools", extra={"object": self._accounts.where, "pools": len(pools.pools)})
+        self._refused.clear()
         self._accounts.configure(pools)
         self._borrowing.configured(pools)
         self._poke()
@@ -201,7 +206,7 @@ class Provisioning:
             return
         self._tell(decision.facts, (note for note in decision.notes if note.warning))
         if decision.source is not None:
-            self._borrowing.begin(decision.facts, decision.source)
+            await self._borrow(decision.facts, decision.source)
         elif decision.facts.deleting and self._borrowing.give_back(key):
             pass  # it is looked at again
         elif decision.edits:
@@ -211,6 +216,13 @@ class Provisioning:
         elif not decision.waiting:
             self._whole.pop(key, None)
             self._retry.forget(key)
+
+    async def _borrow(self, facts: Facts, pool: Pool) -> None:
+        news = self._news.pop(facts.key, None)
+        if self._refused.get(facts.key) != (pool, facts.request):
+            self._borrowing.begin(facts, pool)
+        elif news is not None:
+            await self._report(facts, news)
 
     async def _write(self, decision: Decision) -> None:
         facts = decision.facts
@@ -262,11 +274,18 @@ class Provisioning:
         if self._retry.after(key, error) and not isinstance(error, Conflict):
             log.warning("can't write the Service", extra={"service": str(key), "reason": str(error)})
 
-    def _gives_none(self, facts: Facts, text: str) -> None:
+    def _gives_none(self, facts: Facts, pool: Pool, error: KubeVipError) -> None:
         """Another IPAM gives a Service no address, now."""
-        self._tell(facts, (Note(True, "SyncLoadBalancerFailed", f"Error syncing load balancer: {text}"),))
-        if self._retry.after(facts.key, KubeVipError(text)):
-            log.warning("no address from another IPAM", extra={"service": str(facts.key), "reason": text})
+        decision = self._accounts.refused(facts.key, pool, error)
+        if decision is not None:
+            self._tell(facts, decision.notes)
+            self._refused[facts.key] = (pool, facts.request)
+            if decision.condition is not None:
+                self._news[facts.key] = decision.condition
+                self._look_again((facts.key,))
+        if self._retry.after(facts.key, error):
+            extra = {"service": str(facts.key), "key": pool.key, "reason": str(error)}
+            log.warning("no address from another IPAM", extra=extra)
 
     # Telling
 
@@ -291,7 +310,15 @@ class Provisioning:
         self._whole.pop(key, None)
         self._unsure.discard(key)
         self._again.discard(key)
+        self._refused.pop(key, None)
+        self._news.pop(key, None)
         self._retry.forget(key)
+
+    def _ask_again(self, keys: Iterable[ServiceKey]) -> None:
+        keys = tuple(keys)
+        for key in keys:
+            self._refused.pop(key, None)
+        self._look_again(keys)
 
     def _look_again(self, keys: Iterable[ServiceKey]) -> None:
         self._accounts.look_at(keys)

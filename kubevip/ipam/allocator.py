@@ -11,7 +11,7 @@ import attrs
 
 from kubevip.errors import ExternalPool, IpamError, NoFamily, NoPool, PoolExhausted
 from kubevip.ipam.blocks import IPV6_BASE, address_at, family_at, position
-from kubevip.ipam.dialect import Pool, Pools
+from kubevip.ipam.dialect import WHOLE_MAP, Pool, Pools
 from kubevip.ipam.notation import shown
 from kubevip.ipam.pool import FreeList
 from kubevip.ipam.request import Assignment, FamilyPolicy, Request
@@ -110,42 +110,56 @@ class Allocator:
 
     # What is new
 
-    def assign(self, request: Request, *, keep: Sequence[IPAddress] = (), now: float = 0.0) -> Assignment:
+    def assign(
+        self,
+        request: Request,
+        *,
+        keep: Sequence[IPAddress] = (),
+        skip: Mapping[str, str] | None = None,
+        now: float = 0.0,
+    ) -> Assignment:
         """Give *request* what it lacks beside *keep*, which it has already, and take back what it has beyond that.
 
-        *now*, in seconds, matters for addresses that cool down; it never goes back.
+        The pools whose keys are in *skip* are passed over, for the reasons that it says. *now*, in seconds, matters for
+        addresses that cool down; it never goes back.
 
+        :raises ExternalPool: if the pool is another IPAM's, which has to be asked.
         :raises NoPool: if no pool is for its namespace, or that can't be used.
         :raises NoFamily: if the pool has no addresses of a family that it requires.
         :raises PoolExhausted: if all are in use.
         """
         # One address from a pool that nobody shares is what most ask for, and has a short way.
-        if request.policy is FamilyPolicy.SINGLE and not keep and not self._cooling:
+        if request.policy is FamilyPolicy.SINGLE and not keep and not skip and not self._cooling:
             found = self._plain.get(request.namespace, _NOTHING).get(request.family)
             if found is not None and request.key not in self._places:
-                place = found[0].first()
+                place = found[0].take()
                 if place is not None:
                     self._taken[place] = request.key
                     self._places[request.key] = place
                     return Assignment(request.key, (address_at(place),), found[1])
-        return self._assign(request, keep, now)
+        return self._assign(request, keep, skip or {}, now)
 
-    def _assign(self, request: Request, keep: Sequence[IPAddress], now: float) -> Assignment:
+    def _assign(self, request: Request, keep: Sequence[IPAddress], skip: Mapping[str, str], now: float) -> Assignment:
         if self._cooling:
             self.thaw(now)
         chain = self._chains.get(request.namespace) or self._chain(request.namespace)
-        failure: IpamError | None = None
+        failures: list[IpamError] = []
         for parts in chain:
+            if parts.pool.key in skip:
+                failures.append(PoolExhausted(f"{parts.pool.key}: {skip[parts.pool.key]}"))
+                continue
             try:
                 return self._assign_from(parts, request, keep, now)
             except (NoFamily, PoolExhausted) as error:
-                failure = failure or error
-            except NoPool:
+                failures.append(error)
+            except NoPool as error:
                 # A fallback that is broken doesn't keep the next one from being asked.
-                if failure is None:
+                if not failures:
                     raise
-        assert failure is not None
-        raise failure
+                failures.append(error)
+        if len(failures) == 1:
+            raise failures[0]
+        raise type(failures[0])("; ".join(map(str, failures)))
 
     def release(self, key: str, *, now: float = 0.0) -> None:
         """Free what *key* has, at once or, where that is configured, after a while."""
@@ -187,6 +201,9 @@ class Allocator:
     def _chain(self, namespace: str) -> tuple["_Parts", ...]:
         found = tuple(self._parts[pool.key] for pool in self.pools.chain(namespace))
         if not found:
+            useless = next((problem for problem in self.pools.problems if problem.key == WHOLE_MAP), None)
+            if useless is not None:
+                raise NoPool(f"no address pools could be found: the ConfigMap can't be used: {useless.text}")
             keys = self.pools.wanted_keys(namespace)
             raise NoPool(f"no address pools could be found: the ConfigMap has none of {keys}")
         self._chains[namespace] = found

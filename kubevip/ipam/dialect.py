@@ -34,6 +34,8 @@ SUGGESTIONS = 50
 EMPTY = Blocks(())
 # What the API server takes for a whole ConfigMap (1 MiB); nobody reads more by eye either.
 LONGEST = 1 << 20
+# Where a problem is of the ConfigMap as a whole.
+WHOLE_MAP = "data"
 # A ConfigMap can't have longer ones.
 _LONGEST_KEY = 253
 # From how much likeness on, of 0 to 1, a key is taken for a typing error.
@@ -145,7 +147,7 @@ class _Reader:
     def read(self) -> Pools:
         length = sum(len(key) + len(value) for key, value in self._data.items())
         if length > LONGEST:
-            self._note("data", f"{length} characters are more than Kubernetes stores in a ConfigMap ({LONGEST})")
+            self._note(WHOLE_MAP, f"{length} characters are more than Kubernetes stores in a ConfigMap ({LONGEST})")
             return Pools(problems=tuple(self._problems))
         reserved = self._reserved()
         skip_ends, sparing = self._truth(SKIP_ENDS), not self._truth(USE_0_AND_255)

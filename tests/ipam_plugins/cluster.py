@@ -19,7 +19,7 @@ from kubevip.kube.editing import edited
 from kubevip.kube.provided import ConfigMap, ProvidedService, read_service
 from kubevip.model import ObjectKey, ServiceKey
 from kubevip.plugin import PoolSource
-from kubevip.provision import RECORD, Classes, Condition
+from kubevip.provision import CONDITION, RECORD, Classes, Condition
 from kubevip.service import ADDRESSES
 
 CONFIG = {"metadata": {"namespace": "kube-system", "name": "kubevip"}}
@@ -41,6 +41,7 @@ class Cluster:
     changed: anyio.Event = attrs.field(factory=anyio.Event)
     work: Provisioning | None = None
     sources: Sources | None = None
+    accounts: Accounts | None = None
     _versions: "itertools.count[int]" = attrs.field(factory=lambda: itertools.count(1))
 
     # The provider
@@ -48,7 +49,7 @@ class Cluster:
     @contextlib.asynccontextmanager
     async def provider(self) -> AsyncIterator[None]:
         """Run a provider, from a list of what there is."""
-        accounts = Accounts(Classes(), "the ConfigMap kube-system/kubevip")
+        self.accounts = accounts = Accounts(Classes(), "the ConfigMap kube-system/kubevip")
         async with Sources(self.registry, {}, accounts.present) as self.sources:
             self.work = Provisioning(accounts, self, self, self.sources, self.workers)
             for document in self.objects.values():
@@ -104,7 +105,11 @@ class Cluster:
         return self.objects[_key(name)]["metadata"].get("annotations", {}).get(ADDRESSES, "")
 
     def record(self, name: str) -> str:
-        return self.objects[_key(name)]["metadata"].get("annotations", {}).get(RECORD, "")
+        return self.objects[_key(name)]["metadata"].get("annotations", {}).get(RECORD, "").partition(" uid=")[0]
+
+    def condition(self, name: str) -> Condition | None:
+        """What its status says about its address."""
+        return _read(self.objects[_key(name)]).facts.condition
 
     async def until(self, condition: Callable[[], Any]) -> None:
         """Wait until *condition* holds; that may change with an object, an Event, or with time."""
@@ -135,7 +140,9 @@ class Cluster:
     async def report(self, service: ProvidedService, condition: Condition) -> ProvidedService:
         self._check(service)
         document = msgspec.json.decode(service.text)
-        document.setdefault("status", {})["conditions"] = [{"type": "x", "status": str(condition.status)}]
+        told = {"type": CONDITION, "status": str(condition.status)}
+        told |= {"reason": condition.reason, "message": condition.message}
+        document.setdefault("status", {})["conditions"] = [told]
         return self._store(service.facts.key, document, by_provider=True)
 
     def _check(self, service: ProvidedService) -> None:

@@ -4,9 +4,13 @@ import anyio
 import msgspec
 import pytest
 
-from kubevip.controllers.sources import PATIENCE
+from kubevip.controllers.sources import LOOK_EVERY, PATIENCE
 from kubevip.errors import KubeVipError
 from kubevip.kube.provided import Node
+from kubevip.metrics import provider_metrics
+from kubevip.provision import Condition
+from kubevip.source import Capacity
+from kubevip.statistics import ProviderStatistics
 from kubevip.testing import virtual
 from tests.ipam_plugins.cluster import Cluster
 from tests.ipam_plugins.ipams import Book, at_once, ips, registry, source
@@ -543,3 +547,124 @@ async def test_the_marker_that_asks_for_dhcp_is_nothing_to_give_back():
         assert await cluster.until_addressed("a") == ["0.0.0.0"]
         await anyio.sleep(5)
         assert book.verbs("default/a") == ["allocate"]
+
+
+# What is refused
+
+
+@virtual
+async def test_a_refusal_is_told_in_the_status_and_counted_and_taken_back():
+    book, cluster = world("10.0.0.1")
+    async with cluster.provider():
+        cluster.create("first")
+        await cluster.until_addressed("first")
+        cluster.create("a")
+        await cluster.until(lambda: cluster.condition("a"))
+        text = "source-default: the book is full"
+        assert cluster.condition("a") == Condition(False, "AddressPoolExhausted", text)
+        asked = book.verbs("default/a").count("allocate")
+        assert cluster.accounts.statistics().failures == {"AddressPoolExhausted": asked}
+        cluster.delete("first")
+        assert await cluster.until_addressed("a") == ["10.0.0.1"]
+        await cluster.until(lambda: cluster.condition("a").status)
+
+
+@virtual
+async def test_a_refusal_is_not_asked_about_again_because_it_was_told():
+    book, cluster = world("10.0.0.1")
+    async with cluster.provider():
+        cluster.create("first")
+        await cluster.until_addressed("first")
+        cluster.create("a")
+        await anyio.sleep(0.4)
+        assert cluster.condition("a") is not None
+        assert book.verbs("default/a") == ["allocate"]
+
+
+@virtual
+async def test_a_service_that_asks_for_something_else_is_asked_for_at_once():
+    _book, cluster = world("10.0.0.1", "fd00::1")
+    async with cluster.provider():
+        cluster.create("first")
+        await cluster.until_addressed("first")
+        cluster.create("a")
+        await cluster.until(lambda: cluster.condition("a"))
+        began = anyio.current_time()
+        cluster.edit("a", ipFamilies=["IPv6"])
+        assert await cluster.until_addressed("a") == ["fd00::1"]
+        assert anyio.current_time() - began < 0.1
+
+
+@virtual
+async def test_the_next_pool_serves_when_an_ipam_has_none_left():
+    both = {"source-default": "book", "range-global": "10.1.0.1-10.1.0.1", "fallback-default": "true"}
+    book, cluster = world("10.0.0.1", data=both)
+    async with cluster.provider():
+        cluster.create("first")
+        await cluster.until_addressed("first")
+        cluster.create("a")
+        assert await cluster.until_addressed("a") == ["10.1.0.1"]
+        assert cluster.record("a") == "range-global 10.1.0.1"
+        assert list(book.kept) == ["default/first"]
+
+
+@virtual
+async def test_all_pools_that_have_none_left_are_named_and_the_ipam_is_asked_again():
+    both = {"source-default": "book", "range-global": "10.1.0.1-10.1.0.1", "fallback-default": "true"}
+    _book, cluster = world("10.0.0.1", data=both)
+    async with cluster.provider():
+        for name in ("first", "second"):
+            cluster.create(name)
+            await cluster.until_addressed(name)
+        cluster.create("a")
+        await cluster.until(lambda: cluster.condition("a"))
+        told = cluster.condition("a").message
+        assert told == "source-default: the book is full; no addresses available in range-global [10.1.0.1/32]"
+        cluster.delete("first")
+        assert await cluster.until_addressed("a") == ["10.0.0.1"]
+
+
+@virtual
+async def test_an_ipam_that_does_not_answer_is_not_passed_over():
+    both = {"source-default": "book", "range-global": "10.1.0.1-10.1.0.1", "fallback-default": "true"}
+    book, cluster = world("10.0.0.1", data=both)
+
+    async def fail(verb: str, key: str) -> None:
+        if anyio.current_time() < 3:
+            raise KubeVipError("no route to the IPAM")
+
+    book.before = fail
+    async with cluster.provider():
+        cluster.create("a")
+        assert await cluster.until_addressed("a") == ["10.0.0.1"]
+
+
+@virtual
+async def test_an_address_of_a_node_is_refused():
+    book, cluster = world("10.0.0.1", "10.0.0.2")
+    async with cluster.provider():
+        node = {"metadata": {"name": "n1"}, "status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.1"}]}}
+        cluster.work.node_applied(msgspec.convert(node, Node))
+        cluster.create("a")
+        await cluster.until(lambda: "gives 10.0.0.1, which is in use already" in cluster.told("a"))
+        assert cluster.address("a") == ""
+        book.pool = ips("10.0.0.2")
+        assert await cluster.until_addressed("a") == ["10.0.0.2"]
+
+
+@virtual
+async def test_what_an_ipam_has_is_among_the_metrics():
+    _book, cluster = world("10.0.0.1", "10.0.0.2")
+    async with cluster.provider():
+        cluster.create("a")
+        await cluster.until_addressed("a")
+        await anyio.sleep(LOOK_EVERY)
+        told = cluster.sources.statistics()
+        assert told == {"source-default": Capacity(2, 1)}
+        now = ProviderStatistics(
+            name="p", time=0, electors=(), accounts=cluster.accounts.statistics(), reflectors={}, sources=told
+        )
+        found = {metric.name: metric.samples for metric in provider_metrics(now)}
+        for name, value in (("size", 2), ("used", 1), ("free", 1)):
+            (sample,) = found[f"kubevip_pool_{name}"]
+            assert (sample.labels, sample.value) == ({"pool": "source-default", "family": ""}, value)

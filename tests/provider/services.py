@@ -94,7 +94,12 @@ def served(facts: Facts | None) -> frozenset[IPAddress]:
 def recorded(facts: Facts | None) -> frozenset[IPAddress]:
     if facts is None:
         return frozenset()
-    return readable(facts.annotations.get(RECORD, "").partition(" ")[2])
+    return readable(note(facts).partition(" ")[2])
+
+
+def note(facts: Facts) -> str:
+    """What is written down: where its addresses are from, and which they are. Whose it is, is left out."""
+    return facts.annotations.get(RECORD, "").partition(" uid=")[0]
 
 
 def claimed(facts: Facts) -> frozenset[IPAddress]:

@@ -3,9 +3,9 @@
 import pytest
 
 from kubevip.accounts import Accounts
-from kubevip.provision import RECORD, Classes, Condition, Facts
+from kubevip.provision import Classes, Condition, Facts
 from tests.provider.desk import GLOBAL, Desk, key_of, serve
-from tests.provider.services import ips, labelled, recorded_as, service
+from tests.provider.services import ips, labelled, note, recorded_as, service
 
 ONE = {"range-global": "10.0.0.1-10.0.0.1"}
 
@@ -16,7 +16,7 @@ ONE = {"range-global": "10.0.0.1-10.0.0.1"}
 def test_a_new_service_gets_the_first_address_by_one_write() -> None:
     desk = serve(GLOBAL, "a")
     assert desk.has("a") == "10.0.0.1"
-    assert desk.service("a").annotations[RECORD] == "range-global 10.0.0.1"
+    assert note(desk.service("a")) == "range-global 10.0.0.1"
     assert desk.writes == 1
 
 
@@ -96,7 +96,7 @@ def test_what_is_there_is_adopted_before_anything_is_given() -> None:
 
 def test_what_kube_vip_cloud_provider_gave_is_recorded_once() -> None:
     desk = serve(GLOBAL, labelled("a", "10.0.0.1"))
-    assert desk.service("a").annotations[RECORD] == "range-global 10.0.0.1"
+    assert note(desk.service("a")) == "range-global 10.0.0.1"
     desk.restart()
     desk.work()
     assert desk.writes == 1
@@ -104,7 +104,7 @@ def test_what_kube_vip_cloud_provider_gave_is_recorded_once() -> None:
 
 def test_what_kube_vip_cloud_provider_gave_outside_of_all_pools_stays_as_if_its_user_had_written_it() -> None:
     desk = serve(GLOBAL, labelled("a", "192.0.2.1"))
-    assert desk.service("a").annotations[RECORD] == "annotation 192.0.2.1"
+    assert note(desk.service("a")) == "annotation 192.0.2.1"
     assert desk.reasons("a") == []
 
 

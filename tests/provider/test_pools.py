@@ -3,7 +3,6 @@
 import pytest
 
 from kubevip.ipam import FamilyPolicy
-from kubevip.provision import RECORD
 from tests.provider.desk import GLOBAL, Desk, key_of, serve
 from tests.provider.services import (
     DUAL,
@@ -13,6 +12,7 @@ from tests.provider.services import (
     V4,
     V6,
     ips,
+    note,
     recorded_as,
     service,
 )
@@ -208,7 +208,7 @@ def test_one_that_is_left_with_one_family_stays_recorded_under_its_own_pool() ->
     desk.configure({"range-default": "192.0.2.1-192.0.2.9"})
     desk.edit("a", labels={**desk.service("a").labels, "tier": "web"})
     desk.work()
-    assert desk.service("a").annotations[RECORD] == "range-global 10.0.0.1"
+    assert note(desk.service("a")) == "range-global 10.0.0.1"
 
 
 def test_nobody_is_renumbered_who_has_an_address_of_a_family_that_isnt_asked_for() -> None:

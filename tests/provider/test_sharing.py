@@ -4,7 +4,7 @@ import pytest
 
 from kubevip.accounts import Accounts, Decision
 from kubevip.ipam import Pool, read
-from kubevip.provision import RECORD, Classes, Facts
+from kubevip.provision import Classes, Facts
 from tests.provider.desk import GLOBAL, Desk, key_of, serve
 from tests.provider.services import (
     DNS,
@@ -13,6 +13,7 @@ from tests.provider.services import (
     HTTPS,
     ip,
     ips,
+    note,
     recorded_as,
     service,
 )
@@ -105,7 +106,7 @@ def test_what_it_gives_is_written() -> None:
     assert desk.accounts.granted(key_of("a"), external(), ips("192.0.2.1")) == ()
     desk.work()
     assert desk.has("a") == "192.0.2.1"
-    assert desk.service("a").annotations[RECORD] == "source-global 192.0.2.1"
+    assert note(desk.service("a")) == "source-global 192.0.2.1"
     assert list(desk.accounts.present(external())) == [("default/a", ips("192.0.2.1"))]
 
 

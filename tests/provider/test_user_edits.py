@@ -4,10 +4,10 @@ import itertools
 
 import pytest
 
-from kubevip.provision import LABEL, LABELLED, RECORD
+from kubevip.provision import LABEL, LABELLED
 from kubevip.service import ADDRESSES, INTERFACE
 from tests.provider.desk import GLOBAL, Desk, serve
-from tests.provider.services import DUAL, ip, labelled, recorded_as, service
+from tests.provider.services import DUAL, ip, labelled, note, recorded_as, service
 
 ONE = {"range-global": "10.0.0.1-10.0.0.1"}
 DUAL_POOL = {"range-global": "10.0.0.1-10.0.0.3,fd00::1-fd00::3"}
@@ -33,7 +33,7 @@ def test_an_edit_of_one_place_moves_both(place: str, start: dict[str, str]) -> N
     write(desk, "a", place, "10.0.0.3")
     desk.work()
     assert desk.has("a") == "10.0.0.3"
-    assert desk.service("a").annotations[RECORD] == f"{place} 10.0.0.3"
+    assert note(desk.service("a")) == f"{place} 10.0.0.3"
     desk.serve(service("b"))
     assert desk.has("b") == "10.0.0.1"
 
@@ -52,7 +52,7 @@ def test_a_users_address_that_is_removed_makes_way_for_one_from_the_pool(place: 
     write(desk, "a", place, "")
     desk.work()
     assert desk.has("a") == "10.0.0.1"
-    assert desk.service("a").annotations[RECORD] == "range-global 10.0.0.1"
+    assert note(desk.service("a")) == "range-global 10.0.0.1"
 
 
 @pytest.mark.parametrize(("place", "data"), [*itertools.product(PLACES, [{}, None, {"range-global": "nonsense"}])])
@@ -71,7 +71,7 @@ def test_a_users_address_that_is_removed_may_be_given_to_the_same_service_again(
     desk = serve(ONE, service("a", text="10.0.0.1"))
     write(desk, "a", "annotation", "")
     desk.work()
-    assert desk.service("a").annotations[RECORD] == "range-global 10.0.0.1"
+    assert note(desk.service("a")) == "range-global 10.0.0.1"
 
 
 def test_a_users_address_that_is_removed_isnt_given_to_others_before_it_is_written_that_it_is_gone() -> None:
@@ -163,7 +163,7 @@ def test_a_label_or_a_record_that_is_lost_is_written_again() -> None:
     assert desk.service("a").labels == {LABEL: LABELLED}
     desk.edit("a", annotations={ADDRESSES: "10.0.0.1"})
     desk.work()
-    assert desk.service("a").annotations[RECORD] == "range-global 10.0.0.1"
+    assert note(desk.service("a")) == "range-global 10.0.0.1"
 
 
 def test_all_marks_gone_the_spec_is_taken_for_its_users_and_the_address_stays() -> None:

@@ -19,6 +19,7 @@ from tests.provider.services import (
     PREFERS_DUAL,
     edited,
     labelled,
+    note,
     readable,
     recorded_as,
     served,
@@ -195,7 +196,7 @@ def test_12_a_global_cidr_doesnt_hide_the_range_of_a_namespace() -> None:
 def test_12_blanks_dont_matter_and_the_next_pool_serves_where_that_is_allowed() -> None:
     desk = serve({"range-web": " 10.0.0.1 - 10.0.0.1 ", **GLOBAL, "fallback-web": "1"}, "web/a", "web/b")
     assert desk.all() == {"web/a": "10.0.0.1", "web/b": "10.0.0.2"}
-    assert desk.service("web/b").annotations[RECORD] == "range-global 10.0.0.2"
+    assert note(desk.service("web/b")) == "range-global 10.0.0.2"
 
 
 def test_12_a_configmap_that_is_put_right_serves_at_once() -> None:

@@ -34,7 +34,7 @@ async def test_address_comes_with_all_that_goes_with_it(site):
         assert metadata["annotations"] == {
             "note": "mine",
             ADDRESSES: "10.0.0.5",
-            RECORD: "range-global 10.0.0.5",
+            RECORD: f"range-global 10.0.0.5 uid={metadata['uid']} interface=eth1",
             INTERFACE: "eth1",
         }
         assert found["spec"] == {**created["spec"], "loadBalancerIP": "10.0.0.5"}

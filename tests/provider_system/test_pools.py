@@ -189,7 +189,7 @@ async def test_service_of_kube_vip_cloud_provider_keeps_its_address(site):
         await site.wait_served("new", "10.0.0.6")
         await site.wait_served("old", "10.0.0.5")
         found = await site.service("old")
-        assert found["metadata"]["annotations"][RECORD] == "range-global 10.0.0.5"
+        assert found["metadata"]["annotations"][RECORD] == f"range-global 10.0.0.5 uid={found['metadata']['uid']}"
 
 
 async def test_poison_of_kube_vip_cloud_provider_stops_nobody(emulator):
