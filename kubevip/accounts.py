@@ -435,26 +435,25 @@ class Accounts:
         static = origin in (Origin.ANNOTATION, Origin.SPEC)
         if not static and not has.settled and not self._can_keep_copy(facts, has):
             return self._give(facts, (), now)
-        if not static or (has.settled and origin == Origin.SPEC):
-            dropped = unwanted(facts, has.addresses)
-            keep = tuple(address for address in has.addresses if address not in dropped)
+        # Beside what a user wrote into the spec may stand what a pool gave.
+        dropped = unwanted(facts, has.addresses) if origin != Origin.ANNOTATION else ()
+        keep = tuple(address for address in has.addresses if address not in dropped)
+        if not static or (has.settled and dropped):
             if facts.policy.is_dual and len(keep) == 1 and not static:
                 return self._extend(facts, keep, origin, now)
             gone = (Note(False, "AddressReleased", f"released {join(dropped)}: one family is wanted"),)
             return self._settle(facts, keep, origin, gone if dropped else self._contested(facts, keep))
         if has.settled:
-            return self._settle(facts, has.addresses, origin, self._contested(facts, has.addresses))
-        problems = check_static(facts, has.addresses) + self._taken(facts, has.addresses)
+            return self._settle(facts, keep, origin, self._contested(facts, keep))
+        problems = check_static(facts, keep) + self._taken(facts, keep)
         if problems:
             return self._refuse(facts, problems)
-        self._reserved[facts.key] = _Reserved(has.addresses, origin, confirmed=True)
-        notes = [
-            Note(False, "EnsuredLoadBalancer", f"Ensured load balancer: {join(has.addresses)}, as its {origin} asks")
-        ]
-        if has.addresses != (DHCP_MARKER,) and not self._allocator.pool_of(namespace, has.addresses):
-            text = f"{join(has.addresses)} is outside of every pool of namespace {namespace}; it is used nevertheless"
+        self._reserved[facts.key] = _Reserved(keep, origin, confirmed=True)
+        notes = [Note(False, "EnsuredLoadBalancer", f"Ensured load balancer: {join(keep)}, as its {origin} asks")]
+        if keep != (DHCP_MARKER,) and not self._allocator.pool_of(namespace, keep):
+            text = f"{join(keep)} is outside of every pool of namespace {namespace}; it is used nevertheless"
             notes.append(Note(True, "AddressOutsidePools", text))
-        return self._settle(facts, has.addresses, origin, tuple(notes))
+        return self._settle(facts, keep, origin, tuple(notes))
 
     def _can_keep_copy(self, facts: Facts, has: Has) -> bool:
         """Tell whether a Service that was made from the manifest of another one can have what stands there."""
