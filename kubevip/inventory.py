@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
-from kubevip.accounts import NODE, Accounts
+from kubevip.accounts import Accounts
 from kubevip.ipam import Allocator, Pools
 from kubevip.ipam.blocks import position
+from kubevip.ledger import NODE
 from kubevip.model import Family, IPAddress, ServiceKey
 from kubevip.provision import (
     Classes,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
-from kubevip.accounts import Decision
+from kubevip.decision import Decision
 from kubevip.edits import Edits
 from kubevip.inventory import Nodes, is_of_pool, opened
 from kubevip.ipam import Pools

@@ -10,9 +10,10 @@ import anyio.lowlevel
 import attrs
 
 from kubevip import ipam
-from kubevip.accounts import Accounts, Decision, Note
+from kubevip.accounts import Accounts
 from kubevip.controllers.borrowing import Borrowing
 from kubevip.controllers.sources import Sources
+from kubevip.decision import Decision, Note
 from kubevip.edits import Edits
 from kubevip.errors import ApiError, ApiUnavailable, Conflict, KubeVipError, NotFound
 from kubevip.ipam import Pool, Request, Severity

@@ -6,7 +6,8 @@ from typing import Any
 import attrs
 
 from kubevip import ipam
-from kubevip.accounts import Accounts, Decision, Note
+from kubevip.accounts import Accounts
+from kubevip.decision import Decision, Note
 from kubevip.ipam import PoolStatistics
 from kubevip.model import Family, ServiceKey
 from kubevip.provision import Classes, Facts

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from kubevip.accounts import Decision
+from kubevip.decision import Decision
 from kubevip.ipam import FamilyPolicy
 from kubevip.model import Family, IPAddress, ServiceKey
 from kubevip.provision import CLAIM, FINALIZER, LABEL, RECORD, Facts

@@ -3,7 +3,8 @@
 import attrs
 import pytest
 
-from kubevip.accounts import CLAIM_PATIENCE, Accounts
+from kubevip.accounts import Accounts
+from kubevip.ledger import CLAIM_PATIENCE
 from kubevip.provision import CLAIM, RECORD, Classes
 from tests.provider.desk import GLOBAL, Desk, key_of
 from tests.provider.services import DUAL, ONLY_V4, PREFERS_DUAL, edited, ip, labelled, service

@@ -2,7 +2,8 @@
 
 import pytest
 
-from kubevip.accounts import Accounts, Decision
+from kubevip.accounts import Accounts
+from kubevip.decision import Decision
 from kubevip.ipam import Pool, read
 from kubevip.provision import Classes, Facts
 from tests.provider.desk import GLOBAL, Desk, key_of, serve
