@@ -31,6 +31,7 @@ from kubevip.ports import Api, Links
 from kubevip.registry import Registry
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.pulse import Pulse
+from kubevip.runtime.reprieve import OnApiLoss, Reprieve
 from kubevip.runtime.supervise import supervised
 from kubevip.server import Server
 from kubevip.service import ClassFilter
@@ -123,15 +124,22 @@ class Agent:
         tasks.start_soon(supervised, "renewing credentials", client.keep_credentials_fresh)
 
     def _elector(self, key: LeaseKey, leases: KubeLeases, parts: Parts, tasks: anyio.abc.TaskGroup) -> Elector:
-        """Make the elector of a Lease, with heartbeats where they are asked for."""
+        """Make the elector of a Lease, with heartbeats and a reprieve where they are asked for."""
         node, election = self.settings.node.name, self.settings.election
+        manner, governed = OnApiLoss(election.on_api_loss), parts.keeper.governed_by
         if election.failover == "off":
-            return Elector(key, node, self._timing(), leases, parts.keeper)
-        pulse = Pulse(parts.host, parts.keeper, parts.announcers, parts.keeper.governed_by, election.heartbeat)
-        elector = Elector(key, node, self._timing(), leases, pulse)
-        pulse.attach(elector)
-        self._pulses[key] = pulse
-        tasks.start_soon(supervised, "sending heartbeats", pulse.run)
+            elector = Elector(key, node, self._timing(), leases, parts.keeper)
+            reprieve = Reprieve(elector, manner, parts.announcers, parts.links.get, governed)
+        else:
+            holds_on = manner is OnApiLoss.HOLD
+            pulse = Pulse(parts.host, parts.keeper, parts.announcers, governed, election.heartbeat, holds_on)
+            elector = Elector(key, node, self._timing(), leases, pulse)
+            pulse.attach(elector)
+            self._pulses[key] = pulse
+            tasks.start_soon(supervised, "sending heartbeats", pulse.run)
+            reprieve = Reprieve(elector, manner, parts.announcers, parts.links.get, governed, pulse.opinion)
+        if manner is not OnApiLoss.FENCE:
+            tasks.start_soon(supervised, "holding on", reprieve.run)
         return elector
 
     def _start_services(

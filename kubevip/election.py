@@ -28,6 +28,8 @@ from kubevip.model import LeaseKey, Term
 
 # client-go waits between one and JitterFactor + 1 retry periods, so that candidates don't go in step.
 JITTER_FACTOR = 1.2
+# So many retry periods after its last renewal a leader counts as unable to renew: the next one is due within 1.1.
+OVERDUE_PERIODS = 1.5
 # What a released Lease states as its duration (client-go, LeaderElector.release).
 RELEASED_DURATION = 1
 
@@ -189,6 +191,7 @@ class Candidate:
     _version: str = attrs.field(default="", init=False)
     _observed_at: float = attrs.field(default=-math.inf, init=False)
     _granted: float | None = attrs.field(default=None, init=False)
+    _reaffirmed: float = attrs.field(default=-math.inf, init=False)
     _not_before: float = attrs.field(default=-math.inf, init=False)
     _writing: bool = attrs.field(default=False, init=False)
     _unsure: bool = attrs.field(default=False, init=False)
@@ -212,7 +215,20 @@ class Candidate:
 
     def leading(self, now: float) -> bool:
         """Tell whether this node may act as the holder at *now*."""
-        return self._granted is not None and now < self._granted + self.timing.renew_deadline
+        return self._granted is not None and now < self._since + self.timing.renew_deadline
+
+    @property
+    def _since(self) -> float:
+        """From when the times of our term count."""
+        return max(self._granted or -math.inf, self._reaffirmed)
+
+    def overdue(self, now: float) -> bool:
+        """Tell whether this node leads, and should have renewed by *now*."""
+        return self.leading(now) and now >= (self._granted or 0.0) + OVERDUE_PERIODS * self.timing.retry_period
+
+    def reaffirmed(self, now: float) -> bool:
+        """Tell whether this node leads by its own word: by the Lease alone its deadline would be over."""
+        return self.leading(now) and now >= (self._granted or 0.0) + self.timing.renew_deadline
 
     def term(self, now: float) -> Term | None:
         """Return the current term, or ``None`` where this node doesn't lead at *now*."""
@@ -224,8 +240,8 @@ class Candidate:
             self.lease,
             self.identity,
             self._record.transitions,
-            until=self._granted + self.timing.renew_deadline,
-            expires=self._granted + self.timing.duration,
+            until=self._since + self.timing.renew_deadline,
+            expires=self._since + self.timing.duration,
         )
 
     def standing(self, now: float) -> Standing:
@@ -329,7 +345,7 @@ class Candidate:
         self._record = record
         self._version = version or self._version
         if record is None or not self._ours(record):
-            self._granted = None
+            self._granted, self._reaffirmed = None, -math.inf
             if not self._writing:
                 # Whatever became of a write that was never answered, it has been overtaken.
                 self._unsure = False
@@ -363,7 +379,7 @@ class Candidate:
         self._observed_at = now
         self._races_lost = 0
         self._not_before = -math.inf
-        self._granted = asked if record.holder == self.identity else None
+        self._granted, self._reaffirmed = asked if record.holder == self.identity else None, -math.inf
 
     def lost_race(self, now: float) -> None:
         """Report that somebody else wrote first: the Lease has to be read again.
@@ -396,8 +412,17 @@ class Candidate:
         """Renew with the next step, if we lead."""
         self._renewal_wanted = True
 
+    def reaffirm(self, now: float) -> None:
+        """Lead on as after a renewal at *now*, though there was none: who calls this knows that nobody else leads.
+
+        It ends with the first that is seen of another holder, and with ``doubt()``.
+        """
+        if self.leading(now):
+            self._reaffirmed = now
+
     def doubt(self, now: float) -> None:
         """Count our own term as over at *now*: others may have taken the Lease. A renewal that succeeds begins anew."""
+        self._reaffirmed = -math.inf
         if self._granted is not None:
             self._granted = min(self._granted, now - self.timing.renew_deadline)
 

@@ -9,10 +9,11 @@ without a badge of its own, such as kube-vip, is never hurried.
 
 A frame is an Ethernet multicast of a local EtherType (IEEE 802, clause 9.2.4), for addresses of both families alike:
 
-    magic 4 | version 1 | role 1 | interval 2, ms | term 4 | sequence 8 | Lease 8 | name 1 + n | MAC 16 | MAC 16
+    magic 4 | version 1 | state 1 | interval 2, ms | term 4 | sequence 8 | Lease 8 | name 1 + n | MAC 16 | MAC 16
 
-The Lease is the start of the SHA-256 of its name. The MACs are the start of HMAC-SHA-256 of what is before them, by
-this term's key, and by the last term's: its holder, who may not have heard yet, can tell that he has a successor.
+The state is the sender's role and, times 16, what it knows of the API server. The Lease is the start of the SHA-256 of
+its name. The MACs are the start of HMAC-SHA-256 of what is before them, by this term's key, and by the last term's: its
+holder, who may not have heard yet, can tell that he has a successor.
 """
 
 import enum
@@ -43,6 +44,22 @@ class Role(enum.IntEnum):
 
     HOLDER = 1
     CANDIDATE = 2
+
+
+class Opinion(enum.Enum):
+    """What those who send heartbeats for a Lease say of the API server."""
+
+    AWAY = "most can't reach the API server, and nobody who is heard can"
+    ANSWERS = "another node reaches the API server"
+    UNKNOWN = "there is no majority that says that the API server is away"
+
+
+class Reach(enum.IntEnum):
+    """What the sender of a heartbeat knows of the API server; a candidate asks when its holder can't renew."""
+
+    UNKNOWN = 0
+    ANSWERS = 1
+    AWAY = 2
 
 
 @attrs.frozen
@@ -92,6 +109,7 @@ class Beat:
     term: int
     sequence: int
     interval: float
+    reach: Reach = Reach.UNKNOWN
 
 
 class Unreadable(ValueError):
@@ -104,7 +122,7 @@ def seal(beat: Beat, badge: Badge, mac: bytes) -> bytes:
     head = _HEAD.pack(
         _MAGIC,
         _VERSION,
-        beat.role,
+        beat.reach << 4 | beat.role,
         round(1000 * beat.interval),
         beat.term,
         beat.sequence,
@@ -130,7 +148,8 @@ def unseal(frame: bytes, lease: LeaseKey, badge: Badge) -> Beat:
 
     :raises Unreadable: if it is no heartbeat, or not to be believed.
     """
-    _magic, _version, role, milliseconds, term, sequence, wanted, length = _unpack(frame)
+    _magic, _version, state, milliseconds, term, sequence, wanted, length = _unpack(frame)
+    reach, role = divmod(state, 16)
     if wanted != lease_id(lease):
         raise Unreadable("it is for another Lease")
     start = 14
@@ -142,13 +161,13 @@ def unseal(frame: bytes, lease: LeaseKey, badge: Badge) -> Beat:
     by = macs[:_MAC] if term == badge.term else macs[_MAC:]
     if term < badge.term or not hmac.compare_digest(by, _sign(body, badge.key)):
         raise Unreadable("its key is another one")
-    if role not in set(Role):
-        raise Unreadable(f"its role is {role}")
+    if role not in set(Role) or reach not in set(Reach):
+        raise Unreadable(f"its role is {role}, and what it knows of the API server {reach}")
     try:
         name = body[_HEAD.size :].decode()
     except UnicodeDecodeError as error:
         raise Unreadable("its sender has no name") from error
-    return Beat(lease, name, Role(role), term, sequence, milliseconds / 1000)
+    return Beat(lease, name, Role(role), term, sequence, milliseconds / 1000, Reach(reach))
 
 
 def _unpack(frame: bytes) -> tuple[bytes, int, int, int, int, int, bytes, int]:
@@ -178,6 +197,7 @@ class Vigil:
     badge: Badge
     own: str
     _last: dict[str, tuple[float, int]] = attrs.field(factory=dict, init=False)
+    _reach: dict[str, Reach] = attrs.field(factory=dict, init=False)
 
     def heard(self, beat: Beat, now: float) -> bool:
         """Note a heartbeat of this term; tell whether it counts: one that was heard before doesn't."""
@@ -185,6 +205,7 @@ class Vigil:
         if beat.sender == self.own or (known is not None and beat.sequence <= known[1]):
             return False
         self._last[beat.sender] = (now, beat.sequence)
+        self._reach[beat.sender] = beat.reach
         return True
 
     def excuse(self, now: float) -> None:
@@ -217,6 +238,16 @@ class Vigil:
         return [
             name for name, (at, _) in self._last.items() if name not in (self.badge.holder, self.own) and at > since
         ]
+
+    def opinion(self, now: float) -> Opinion:
+        """Tell what we, who can't reach the API server, and all others of this term say of it."""
+        since = now - MISSED * self.badge.interval
+        told = [self._reach[name] for name, (at, _) in self._last.items() if at > since]
+        if Reach.ANSWERS in told:
+            return Opinion.ANSWERS
+        # Who has never heard anybody knows nothing: the others may send no heartbeats.
+        agree = 1 + told.count(Reach.AWAY)
+        return Opinion.AWAY if self._last and 2 * agree > 1 + len(self._last) else Opinion.UNKNOWN
 
     def is_alone(self, now: float) -> bool:
         """Tell whether all of those that were heard in this term are missed."""

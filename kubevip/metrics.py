@@ -86,6 +86,9 @@ def _elections(node: str, electors: Iterable[ElectorStatistics]) -> Iterator[Met
     )
     renewals = [((name,), each.renewals) for name, each in leases]
     yield _counter("kubevip_lease_renewals", "Successful renewals", ["lease_name"], renewals)
+    reaffirmed = [((name,), int(each.reaffirmed)) for name, each in leases]
+    help_text = "Whether this node leads on though it can't renew (vip_on_api_loss)"
+    yield _gauge("kubevip_lease_reaffirmed", help_text, ["lease_name"], reaffirmed)
     failures = [((name,), each.failures) for name, each in leases]
     yield _counter("kubevip_lease_request_failures", "Requests for a Lease that failed", ["lease_name"], failures)
 

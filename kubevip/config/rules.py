@@ -126,6 +126,13 @@ def _ports_differ(facts: Facts) -> str | None:
     return f"{facts.shown('health_check_port')}: prometheus_server={serving.prometheus} has that port; write another"
 
 
+def _quorum_is_heard(facts: Facts) -> str | None:
+    election = facts.settings.election
+    if election.on_api_loss != "quorum" or election.failover == "fast":
+        return None
+    return f"{facts.shown('vip_on_api_loss')} needs the heartbeats of vip_failover=fast; {facts.shown('vip_failover')}"
+
+
 def _arp_elects(facts: Facts) -> str | None:
     if not facts.settings.arp.enable or facts.settings.election.enabled:
         return None
@@ -156,6 +163,7 @@ PROBLEMS = (
     Rule(_TIMING, _timing),
     Rule(_TIMING, _lease_length),
     Rule(("prometheus_server", "health_check_port"), _ports_differ),
+    Rule(("vip_on_api_loss", "vip_failover"), _quorum_is_heard),
 )
 NOTICES = (
     Rule(("vip_arp", "vip_leaderelection"), _arp_elects),

@@ -187,6 +187,15 @@ class Election:
         since="kubevip",
         help="milliseconds between heartbeats, from 10 to 1000 (vip_failover=fast)",
     )
+    on_api_loss: str = setting(
+        env="vip_on_api_loss",
+        flags=("--onApiLoss",),
+        form=form.choice("fence", "hold", "quorum"),
+        default="fence",
+        since="kubevip",
+        help="what a holder does that can't renew: let go; go on while nobody else has the address; or go on while a"
+        " majority of nodes says that the API server is away (needs vip_failover=fast)",
+    )
     linger: float = setting(
         env="vip_linger",
         flags=("--linger",),

@@ -28,7 +28,10 @@ class Follower(Protocol):
 
 @attrs.frozen
 class ElectorStatistics:
-    """A snapshot: *term* is ``None`` while this node doesn't lead, *holder* empty where nobody is known to."""
+    """A snapshot: *term* is ``None`` while this node doesn't lead, *holder* empty where nobody is known to.
+
+    *reaffirmed* says that it leads on though it can't renew.
+    """
 
     lease: LeaseKey
     standing: Standing
@@ -38,6 +41,7 @@ class ElectorStatistics:
     renewals: int
     failures: int
     last_error: str
+    reaffirmed: bool = False
 
 
 @attrs.define(eq=False)
@@ -79,6 +83,30 @@ class Elector:
     def record(self) -> Record | None:
         """The Lease as last seen; ``None`` where it is absent or not seen yet."""
         return self._candidate.record
+
+    @property
+    def overdue(self) -> bool:
+        """Whether this node leads, and should have renewed by now."""
+        return self._candidate.overdue(self._now())
+
+    @property
+    def reaffirmed(self) -> bool:
+        """Whether this node leads on though it can't renew."""
+        return self._candidate.reaffirmed(self._now())
+
+    def reaffirm(self) -> None:
+        """Lead on as after a renewal, though there was none: who calls this knows that nobody else leads."""
+        self._candidate.reaffirm(self._now())
+        self._tell()
+
+    async def reaches(self, within: float) -> bool:
+        """Tell whether the API server answers for this Lease within so many seconds."""
+        try:
+            with anyio.fail_after(within):
+                await self._store.read(self.lease)
+        except Exception:
+            return False
+        return True
 
     def miss(self, holder: str) -> None:
         """Take the Lease from *holder* at once, though it has not expired; with an empty name, wait as usual.
@@ -123,6 +151,7 @@ class Elector:
             self._renewals,
             self._failures,
             self._last_error,
+            self._candidate.reaffirmed(now),
         )
 
     async def run(self) -> None:

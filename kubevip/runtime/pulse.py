@@ -6,6 +6,9 @@ on a node that lives: nobody hurries, until the kernel lets the address go. When
 A holder that hears nobody any more may be the one that is cut off: it renews at once, and when that isn't answered
 within a few heartbeats, it lets go of its addresses rather than wait for its deadline. So it has none when the cut
 heals, though others have taken the Lease meanwhile.
+
+A holder that can't renew says so with its heartbeats; the candidates find out whether they could, and say that with
+theirs. See ``kubevip.runtime.reprieve``.
 """
 
 import asyncio
@@ -21,7 +24,7 @@ import attrs
 from kubevip.backend import Host
 from kubevip.election import Cause, Claim, Record, Standing
 from kubevip.errors import KubeVipError
-from kubevip.heartbeat import DESTINATION, ETHERTYPE, Badge, Beat, Role, Unreadable, Vigil, seal, unseal
+from kubevip.heartbeat import DESTINATION, ETHERTYPE, Badge, Beat, Opinion, Reach, Role, Unreadable, Vigil, seal, unseal
 from kubevip.model import Family, LeaseKey, Term, Vip
 from kubevip.runtime.announcer import Announcer
 from kubevip.runtime.elector import Elector, Follower
@@ -61,7 +64,7 @@ class Pulse:
     """The heartbeats of one node for one Lease, from ``run()`` until it is cancelled. It is the elector's follower.
 
     What the elector tells goes on to *follower*. *vips* returns the addresses that the Lease governs. *interval* is
-    in seconds.
+    in seconds. One that *holds_on* doesn't let go because it is cut off.
     """
 
     _host: Host
@@ -69,6 +72,7 @@ class Pulse:
     _announcers: Mapping[Family, Announcer]
     _vips: Callable[[LeaseKey], Collection[Vip]]
     interval: float
+    holds_on: bool = False
 
     _elector: Elector = attrs.field(init=False)
     _term: Term | None = attrs.field(default=None, init=False)
@@ -79,6 +83,9 @@ class Pulse:
     _sequence: int = attrs.field(factory=time.time_ns, init=False)
     _asked: float | None = attrs.field(default=None, init=False)
     _counts: dict[str, int] = attrs.field(factory=dict, init=False)
+    # What a candidate has found out about the API server since its holder can't renew.
+    _reach: Reach = attrs.field(default=Reach.UNKNOWN, init=False)
+    _holder_asks: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
     def attach(self, elector: Elector) -> None:
@@ -117,6 +124,22 @@ class Pulse:
 
     async def run(self) -> None:
         """Send and listen, until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._find_out)
+            await self._beat()
+
+    async def _find_out(self) -> None:
+        """While the holder can't renew, find out whether we reach the API server."""
+        period = self._elector.timing.retry_period
+        while True:
+            await self._holder_asks.wait()
+            self._holder_asks.clear()
+            asked = self._now()
+            answers = await self._elector.reaches(period / 2)
+            self._reach = Reach.ANSWERS if answers else Reach.AWAY
+            await anyio.sleep(asked + period - self._now())
+
+    async def _beat(self) -> None:
         try:
             while True:
                 self._follow_badge()
@@ -169,7 +192,10 @@ class Pulse:
         self._sequence += 1
         role = Role.HOLDER if leading else Role.CANDIDATE
         lease, identity = self._elector.lease, self._elector.identity
-        beat = Beat(lease, identity, role, vigil.badge.term, self._sequence, self.interval)
+        reach = self._reach
+        if leading:
+            reach = Reach.AWAY if self._elector.overdue else Reach.ANSWERS
+        beat = Beat(lease, identity, role, vigil.badge.term, self._sequence, self.interval, reach)
         for name in self._interfaces():
             # A link that is down is told of elsewhere.
             with contextlib.suppress(KubeVipError):
@@ -192,7 +218,19 @@ class Pulse:
             self._count("heard")
             if beat.role is Role.HOLDER:
                 self._elector.miss("")
+                self._hear_of_api(beat.reach)
             self._asked = None
+
+    def _hear_of_api(self, reach: Reach) -> None:
+        if reach is Reach.AWAY:
+            self._holder_asks.set()
+        else:
+            self._holder_asks.clear()
+            self._reach = Reach.UNKNOWN
+
+    def opinion(self) -> Opinion:
+        """Tell what those who send heartbeats say of the API server, which we can't reach."""
+        return self._vigil.opinion(self._now()) if self._vigil is not None else Opinion.UNKNOWN
 
     def _refuse(self, why: str) -> None:
         self._count("refused")
@@ -260,6 +298,8 @@ class Pulse:
 
     def _give_up(self, vigil: Vigil) -> None:
         """Let go unless the renewal was answered, or somebody is heard again."""
+        if self.holds_on:
+            return
         if self._vigil is vigil and self._term is not None and self._asked == self._term.expires:
             self._count("cut_off")
             reason = "nobody is heard, and the API server doesn't answer"

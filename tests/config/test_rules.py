@@ -90,6 +90,15 @@ def test_a_lease_lasts_three_seconds_at_least() -> None:
     )
 
 
+def test_a_quorum_needs_heartbeats() -> None:
+    assert problem(SERVICES | {"vip_on_api_loss": "quorum"}) == (
+        "vip_on_api_loss='quorum' needs the heartbeats of vip_failover=fast; vip_failover (not set)"
+    )
+    assert (
+        load(SERVICES | {"vip_on_api_loss": "quorum", "vip_failover": "fast"}).settings.election.on_api_loss == "quorum"
+    )
+
+
 def test_metrics_and_health_need_two_ports() -> None:
     assert problem(SERVICES | {"health_check_port": "2112"}) == (
         "health_check_port='2112': prometheus_server=:2112 has that port; write another"

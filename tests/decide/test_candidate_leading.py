@@ -211,3 +211,84 @@ def test_the_expiry_is_a_lease_duration_after_the_request() -> None:
     term = a.term(100)
     assert term is not None
     assert term.expires - term.until == TIMING.duration - TIMING.renew_deadline
+
+
+# Going on without renewals
+
+
+def test_a_leader_is_overdue_after_one_and_a_half_periods_without_a_renewal() -> None:
+    a = candidate()
+    lead(a, 100)
+    assert not a.overdue(102.9)
+    assert a.overdue(103)
+    renew(a, 103, 103.1, version=2)
+    assert not a.overdue(103.1)
+
+
+def test_nobody_else_is_overdue() -> None:
+    a = candidate()
+    assert not a.overdue(100)
+    lead(a, 100)
+    assert not a.overdue(110)
+
+
+def test_who_reaffirms_leads_on_as_after_a_renewal() -> None:
+    a = candidate()
+    lead(a, 100)
+    a.reaffirm(109)
+    term = a.term(118)
+    assert term is not None
+    assert (term.until, term.expires) == (119, 124)
+    assert a.reaffirmed(118)
+    assert not a.leading(119)
+
+
+def test_before_its_deadline_a_leader_has_not_reaffirmed() -> None:
+    a = candidate()
+    lead(a, 100)
+    a.reaffirm(109)
+    assert not a.reaffirmed(109.9)
+    assert a.reaffirmed(110)
+
+
+def test_a_term_that_is_over_is_not_reaffirmed() -> None:
+    a = candidate()
+    lead(a, 100)
+    a.reaffirm(110)
+    assert not a.leading(110)
+
+
+def test_who_has_reaffirmed_tries_to_renew_all_the_time() -> None:
+    a = candidate()
+    made = lead(a, 100)
+    a.reaffirm(109)
+    assert a.next(112) == Write(Claim("a", 15, 0, fresh=False), made, Cause.RENEWAL)
+    a.no_answer(112, 114)
+    a.reaffirm(114)
+    assert a.next(114) == Write(Claim("a", 15, 0, fresh=False), made, Cause.RENEWAL)
+
+
+def test_a_renewal_ends_the_reprieve() -> None:
+    a = candidate()
+    lead(a, 100)
+    a.reaffirm(109)
+    renew(a, 112, 112.1, version=2)
+    assert not a.reaffirmed(112.1)
+    assert not a.leading(122)
+
+
+def test_another_holder_ends_the_reprieve_at_once() -> None:
+    a = candidate()
+    lead(a, 100)
+    a.reaffirm(109)
+    saw(a, record("b", 2, transitions=1), 112)
+    assert not a.leading(112)
+
+
+def test_doubt_ends_the_reprieve_at_once() -> None:
+    a = candidate()
+    lead(a, 100)
+    a.reaffirm(109)
+    a.doubt(112)
+    assert not a.leading(112)
+    assert a.standing(112) is Standing.EXPIRED

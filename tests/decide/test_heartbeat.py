@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubevip.heartbeat import Badge, Beat, Role, Unreadable, Vigil, lease_id, lease_of, seal, unseal
+from kubevip.heartbeat import Badge, Beat, Opinion, Reach, Role, Unreadable, Vigil, lease_id, lease_of, seal, unseal
 from kubevip.model import LeaseKey
 
 LEASE, OTHER = LeaseKey("kube-system", "plndr-cp-lock"), LeaseKey("kube-system", "plndr-svcs-lock")
@@ -25,10 +25,11 @@ names = st.text("abcdefghijklmnopqrstuvwxyz0123456789-.", min_size=1, max_size=2
     st.integers(0, 2**32 - 1),
     st.integers(0, 2**64 - 1),
     st.integers(1, 65535).map(lambda interval: interval / 1000),
+    st.sampled_from(Reach),
 )
-def test_what_is_sent_is_read(name: str, role: Role, term: int, sequence: int, interval: float) -> None:
+def test_what_is_sent_is_read(name: str, role: Role, term: int, sequence: int, interval: float, reach: Reach) -> None:
     badge = Badge(name, term, interval, KEY)
-    beat = Beat(LEASE, name, role, term, sequence, interval)
+    beat = Beat(LEASE, name, role, term, sequence, interval, reach)
     assert unseal(seal(beat, badge, MAC), LEASE, badge) == beat
 
 
@@ -191,6 +192,38 @@ def test_company_is_who_was_heard_lately_but_the_holder() -> None:
     vigil.heard(beat("node3", 1), 0)
     assert vigil.company(0.29) == ["node3"]
     assert vigil.company(0.31) == []
+
+
+NO_MAJORITY = Opinion.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("told", "opinion"),
+    [
+        ({}, NO_MAJORITY),
+        ({"b": Reach.AWAY}, Opinion.AWAY),
+        ({"b": Reach.UNKNOWN}, NO_MAJORITY),
+        ({"b": Reach.AWAY, "c": Reach.UNKNOWN}, Opinion.AWAY),
+        ({"b": Reach.UNKNOWN, "c": Reach.UNKNOWN}, NO_MAJORITY),
+        ({"b": Reach.AWAY, "c": Reach.AWAY, "d": Reach.UNKNOWN, "e": Reach.UNKNOWN}, Opinion.AWAY),
+        ({"b": Reach.AWAY, "c": Reach.UNKNOWN, "d": Reach.UNKNOWN, "e": Reach.UNKNOWN}, NO_MAJORITY),
+        ({"b": Reach.AWAY, "c": Reach.ANSWERS}, Opinion.ANSWERS),
+        ({"b": Reach.AWAY, "c": Reach.AWAY, "d": Reach.AWAY, "e": Reach.ANSWERS}, Opinion.ANSWERS),
+    ],
+)
+def test_a_majority_has_to_say_that_the_api_server_is_away(told: dict[str, Reach], opinion: Opinion) -> None:
+    vigil = Vigil(Badge("a", 7, 0.1, KEY), "a")
+    for name, reach in told.items():
+        vigil.heard(Beat(LEASE, name, Role.CANDIDATE, 7, 1, 0.1, reach), 100.0)
+    assert vigil.opinion(100.2) is opinion
+
+
+def test_who_is_not_heard_any_more_counts_as_one_who_might_reach_it() -> None:
+    vigil = Vigil(Badge("a", 7, 0.1, KEY), "a")
+    for name in "bc":
+        vigil.heard(Beat(LEASE, name, Role.CANDIDATE, 7, 1, 0.1, Reach.AWAY), 100.0)
+    assert vigil.opinion(100.29) is Opinion.AWAY
+    assert vigil.opinion(100.31) is NO_MAJORITY
 
 
 def test_alone_is_who_misses_all_that_were_there() -> None:

@@ -21,6 +21,7 @@ TEXTS = {
     "milliseconds": st.integers(0, 10_000).map(str),
     "heartbeat": st.integers(10, 1000).map(str),
     "off|fast": st.sampled_from(["off", "fast"]),
+    "fence|hold|quorum": st.sampled_from(["fence", "hold"]),  # quorum needs heartbeats
     "namespace": NAMES,
     "Lease": NAMES | st.tuples(NAMES, NAMES).map("/".join),
     "interface": st.sampled_from(["eth0", "bond0.100", "auto", "lo"]),

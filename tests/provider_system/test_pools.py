@@ -210,7 +210,7 @@ async def test_pool_of_another_ipam_gives_and_takes_back(emulator):
         await emulator.add_service("web")
         await emulator.wait_served("web", "10.0.0.5")
         await emulator.add_service("next")
-        await emulator.wait_event("next", "SyncLoadBalancerFailed")
+        await emulator.wait_event("next", "AddressPoolExhausted")
         await emulator.delete("web")
         await emulator.wait_served("next", "10.0.0.5")
 

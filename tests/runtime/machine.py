@@ -1,7 +1,7 @@
 """A simulated node with a kubevip process on it: the real electors, keeper and backends, and a fake world."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Self
 
@@ -9,6 +9,7 @@ import anyio
 import attrs
 
 from kubevip.election import Timing
+from kubevip.heartbeat import Opinion
 from kubevip.model import Family, LeaseKey, Vip
 from kubevip.ports import LeaseStore
 from kubevip.registry import Registry
@@ -16,6 +17,7 @@ from kubevip.runtime.announcer import Announcer
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.keeper import Keeper
 from kubevip.runtime.pulse import Pulse
+from kubevip.runtime.reprieve import OnApiLoss, Reprieve
 from kubevip.testing.history import Tenure, tenures
 from kubevip.testing.host import FakeHost
 from kubevip.testing.process import Process
@@ -42,6 +44,7 @@ class Machine:
     backends: Mapping[Family, str] = attrs.field(default=LAYER_2, kw_only=True)
     registry: Registry = attrs.field(factory=Registry, kw_only=True)
     heartbeat: float | None = attrs.field(default=None, kw_only=True)
+    on_api_loss: OnApiLoss = attrs.field(default=OnApiLoss.FENCE, kw_only=True)
 
     host: FakeHost = attrs.field(init=False)
     process: Process = attrs.field(init=False)
@@ -49,6 +52,7 @@ class Machine:
     announcers: dict[Family, Announcer] = attrs.field(factory=dict, init=False)
     electors: dict[LeaseKey, Elector] = attrs.field(factory=dict, init=False)
     pulses: list[Pulse] = attrs.field(factory=list, init=False)
+    reprieves: list[Reprieve] = attrs.field(factory=list, init=False)
     _tasks: asyncio.TaskGroup = attrs.field(factory=asyncio.TaskGroup, init=False)
     _running: "asyncio.Task[None] | None" = attrs.field(default=None, init=False)
     _stopping: asyncio.Event = attrs.field(init=False)
@@ -59,7 +63,7 @@ class Machine:
 
     def _make(self) -> None:
         self.process, self._stopping = Process(self.node), asyncio.Event()
-        self.announcers, self.electors, self.pulses = {}, {}, []
+        self.announcers, self.electors, self.pulses, self.reprieves = {}, {}, [], []
         for family, name in self.backends.items():
             backend = self.registry[name](self.host)
             self.announcers[family] = Announcer(name, backend, backend.cadence)
@@ -69,12 +73,24 @@ class Machine:
 
     def _elector(self, lease: LeaseKey) -> Elector:
         if self.heartbeat is None:
-            return Elector(lease, self.node, self.timing, self.leases, self.keeper)
-        pulse = Pulse(self.host, self.keeper, self.announcers, self.keeper.governed_by, self.heartbeat)
+            elector = Elector(lease, self.node, self.timing, self.leases, self.keeper)
+            self._reprieve(elector, lambda: Opinion.UNKNOWN)
+            return elector
+        holds_on = self.on_api_loss is OnApiLoss.HOLD
+        pulse = Pulse(self.host, self.keeper, self.announcers, self.keeper.governed_by, self.heartbeat, holds_on)
         elector = Elector(lease, self.node, self.timing, self.leases, pulse)
         pulse.attach(elector)
         self.pulses.append(pulse)
+        self._reprieve(elector, pulse.opinion)
         return elector
+
+    def _reprieve(self, elector: Elector, opinion: Callable[[], Opinion]) -> None:
+        if self.on_api_loss is not OnApiLoss.FENCE:
+            self.reprieves.append(
+                Reprieve(
+                    elector, self.on_api_loss, self.announcers, self.host.links.get, self.keeper.governed_by, opinion
+                )
+            )
 
     async def __aenter__(self) -> Self:
         """Start its process."""
@@ -123,6 +139,8 @@ class Machine:
                     tasks.start_soon(elector.run)
                 for pulse in self.pulses:
                     tasks.start_soon(pulse.run)
+                for reprieve in self.reprieves:
+                    tasks.start_soon(reprieve.run)
                 await self._stopping.wait()
                 await self._leave()
                 tasks.cancel_scope.cancel()
