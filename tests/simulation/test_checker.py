@@ -7,11 +7,12 @@ import pytest
 
 from kubevip.election import Timing
 from kubevip.testing.process import Clock
-from kubevip.testing.simulation.checker import Violation, check
+from kubevip.testing.simulation.checker import check
 from kubevip.testing.simulation.chronicle import Announced, Chronicle, Event, Lived, Moved, Reached, Told, Wrote
+from kubevip.testing.simulation.evidence import Violation
 from kubevip.testing.simulation.faults import Fault
 from kubevip.testing.simulation.faults_api import ApiCut
-from kubevip.testing.simulation.faults_node import Crash, Restart
+from kubevip.testing.simulation.faults_node import Crash, PowerOff, Restart
 from kubevip.testing.simulation.faults_segment import Cut
 from kubevip.testing.simulation.scenario import CONTROL_PLANE, Scenario
 from kubevip.testing.simulation.simulation import Run
@@ -210,3 +211,40 @@ def test_a_caller_who_is_left_behind_is_told() -> None:
     assert kinds(*events, Reached(5.0, "caller", VIP, ""), Reached(8.0, "caller", VIP, "n1")) == []
     deaf = Cut(start=5.0, duration=8.0, nodes=("n2",))
     assert kinds(*events, Reached(5.0, "caller", VIP, ""), faults=(deaf,)) == []
+
+
+def silenced(*events: Event, fault: Fault, nodes: int = 3, **how: object) -> list[str]:
+    """What is found about a holder whose machine falls silent at 10 s; heartbeats come every 100 ms."""
+    renewals = [event for number in range(12) for event in granted("n1", 1.0 + number, 5 + number, "n1")]
+    life = chronicle(*renewals, Moved(1.03, "n1", VIP, True, "put"), *events)
+    made = scenario(failover="fast", faults=(fault,), clocks=(PERFECT,) * nodes, **how)
+    found = check(Run(scenario=made, chronicle=life, end=20.0, errors=()))
+    return [violation.text for violation in found if violation.kind == "missed late"]
+
+
+GONE = PowerOff(start=10.0, duration=30.0, nodes=("n1",))
+TAKEN = (*granted("n2", 10.4, 30, "n1"), Moved(10.5, "n2", VIP, True, "put"))
+
+
+def test_who_is_missed_late_is_found() -> None:
+    lost = Moved(10.0, "n1", VIP, False, "down")
+    assert silenced(lost, fault=GONE) == [
+        "n1 falls silent, and nobody else has 10.0.0.100 for 10.000 s, 0.770 s are allowed"
+    ]
+    assert silenced(lost, *TAKEN, fault=GONE) == []
+
+
+def test_who_is_cut_off_is_missed_too_though_he_has_the_address() -> None:
+    assert len(silenced(fault=Cut(start=10.0, duration=30.0, nodes=("n1",)))) == 1
+    assert silenced(*TAKEN, fault=Cut(start=10.0, duration=30.0, nodes=("n1",))) == []
+    deaf = Cut(start=10.0, duration=30.0, nodes=("n1",), heard=True)
+    assert silenced(fault=deaf) == []
+
+
+def test_one_other_alone_can_not_miss_anybody() -> None:
+    assert silenced(fault=GONE, nodes=2) == []
+
+
+def test_without_heartbeats_nobody_is_missed_before_the_lease_expires() -> None:
+    run = Run(scenario=scenario(faults=(GONE,), clocks=(PERFECT,) * 3), chronicle=chronicle(), end=20.0, errors=())
+    assert [violation for violation in check(run) if violation.kind == "missed late"] == []

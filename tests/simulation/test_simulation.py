@@ -9,8 +9,8 @@ import attrs
 import pytest
 
 from kubevip.testing.simulation import program
-from kubevip.testing.simulation.checker import Violation
 from kubevip.testing.simulation.chronicle import Announced, Lived, Moved, Reached, Wrote
+from kubevip.testing.simulation.evidence import Violation
 from kubevip.testing.simulation.faults_api import ApiCut, ApiErring, ApiForgets, ApiRefusing, ApiSlow
 from kubevip.testing.simulation.faults_node import (
     Crash,
@@ -230,7 +230,7 @@ def test_a_choice_is_told_as_options_and_goes_before_the_seeds_own() -> None:
 
 def test_a_broken_promise_is_told_with_how_to_replay_it(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     broken = Violation(7, 1.5, "two holders", "n1 and n2", ("an event",))
-    monkeypatch.setattr(program, "judge_all", lambda *_each, **_how: [Verdict(7, (broken,), "", 0.1, 20.0)])
+    monkeypatch.setattr(program, "judge_all", lambda *_each, **_how: [Verdict(7, (broken,), "", 20.0)])
     assert program.main(["--failover", "fast", "--heartbeat", "10"]) == 1
     told = capsys.readouterr().out
     assert told.startswith("seed 7: at 1.500000 s: two holders: n1 and n2\n    an event\n")

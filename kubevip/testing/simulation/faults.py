@@ -32,6 +32,11 @@ class Fault(abc.ABC):
         return self.start + self.duration
 
     @property
+    def silences(self) -> bool:
+        """Whether nobody else on the segment hears anything of *nodes*."""
+        return False
+
+    @property
     @abc.abstractmethod
     def slots(self) -> frozenset[str]:
         """What it needs for itself."""

@@ -76,6 +76,11 @@ class PowerOff(Fault):
     strikes_agent = True
 
     @property
+    def silences(self) -> bool:
+        """Whether nobody hears *nodes*."""
+        return True
+
+    @property
     def slots(self) -> frozenset[str]:
         """The whole machine."""
         return self._of_nodes("process", "link", "kernel")
@@ -100,6 +105,11 @@ class LinkDown(Fault):
     what = "the link is down"
     loses_frames = True
     delays = True
+
+    @property
+    def silences(self) -> bool:
+        """Whether nobody hears *nodes*."""
+        return True
 
     @property
     def slots(self) -> frozenset[str]:

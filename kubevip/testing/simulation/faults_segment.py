@@ -52,6 +52,11 @@ class Cut(Fault):
         return {(False, False): "cut off", (True, False): "deaf", (False, True): "dumb"}[self.heard, self.hear]
 
     @property
+    def silences(self) -> bool:
+        """Whether nobody hears *nodes*."""
+        return not self.heard
+
+    @property
     def slots(self) -> frozenset[str]:
         """None: cuts add up."""
         return frozenset()

@@ -4,9 +4,11 @@ import argparse
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 from kubevip.testing.simulation.crowd import begin, judge_all
+from kubevip.testing.simulation.promises import Situation
 from kubevip.testing.simulation.scenario import Choice, draw
 from kubevip.testing.simulation.verdict import Verdict, shrink, tell
 
@@ -59,10 +61,12 @@ def _tell(asked: argparse.Namespace) -> int:
 
 def _judge(asked: argparse.Namespace) -> int:
     began, done, failed, virtual = time.monotonic(), 0, 0, 0.0
+    judged: Counter[Situation] = Counter()
     choice = _choice(asked)
     for verdict in judge_all(range(asked.first, asked.first + asked.count), jobs=asked.jobs, choice=choice):
         done += 1
         virtual += verdict.virtual
+        judged += verdict.judged
         if asked.digests:
             _say(f"{verdict.seed} {verdict.digest}")
         if verdict.violations:
@@ -72,6 +76,9 @@ def _judge(asked: argparse.Namespace) -> int:
             break
         if done % 1000 == 0:
             _say(f"{done} seeds, {time.monotonic() - began:.0f} s")
+    _say("how often each promise was put to the test (what must not be, or not for long):")
+    for situation in Situation:
+        _say(f"{judged[situation]:8}  {situation.value}")
     _say(
         f"{done} seeds from {asked.first} on, {failed} broke a promise;"
         f" {virtual:.0f} s of virtual time in {time.monotonic() - began:.0f} s"

@@ -16,6 +16,9 @@ from kubevip.testing.simulation.scenario import Scenario
 OVERDUE = 0.325
 # What the old holder needs to see the new one, to let what was sent before arrive, and to remove the address.
 HANDOVER = 0.05
+# Three heartbeats are missed, one may have been sent just before, one is waited for, one is for another try. Besides:
+# six questions on the wire of 15 ms each, and 50 ms for the kernel and for who is late.
+MISSED_BESIDES = 0.14
 
 # Between two tries to take a Lease pass up to so many retry periods (client-go).
 LONGEST_PAUSE = 2.2
@@ -34,11 +37,12 @@ class Situation(enum.Enum):
 
     TERMS = "two have terms of one Lease"
     PLANNED = "two hold an address: a planned handover"
-    PLANNED_STRUCK = "the same, and frames, the agent or the kernel of one of the two fail"
+    PLANNED_STRUCK = "two hold an address: a planned handover, and frames, agent or kernel of one of them fail"
     UNPLANNED = "two hold an address: an unplanned takeover"
-    UNHEARD = "the same, and frames get lost between the two"
+    UNHEARD = "two hold an address: an unplanned takeover, and frames get lost between them"
     LEASELESS = "an address is on a link, and its Lease has expired"
     TERMLESS = "an address is announced without a term"
+    MISSED = "nobody else holds an address: its holder's machine falls silent, two others are well"
 
 
 class Bound(enum.Enum):
@@ -48,6 +52,8 @@ class Bound(enum.Enum):
     HANDOVER = "50 ms"
     OVERDUE = "325 ms"
     LEASE = "the Lease's duration and 325 ms"
+    HEARTBEATS = "6 heartbeats, 140 ms and 6 ways to the API server"
+    TAKEOVER = "see below"
     ANY = "not promised"
 
 
@@ -60,6 +66,7 @@ TABLE: Mapping[str, Mapping[Situation, Bound]] = {
         Situation.UNHEARD: Bound.OVERDUE,
         Situation.LEASELESS: Bound.OVERDUE,
         Situation.TERMLESS: Bound.NEVER,
+        Situation.MISSED: Bound.TAKEOVER,
     },
     # With heartbeats a Lease is taken before it expires, by who finds nobody on the wire: that decides, not the clock.
     "fast": {
@@ -70,6 +77,7 @@ TABLE: Mapping[str, Mapping[Situation, Bound]] = {
         Situation.UNHEARD: Bound.LEASE,
         Situation.LEASELESS: Bound.OVERDUE,
         Situation.TERMLESS: Bound.NEVER,
+        Situation.MISSED: Bound.HEARTBEATS,
     },
 }
 
@@ -87,6 +95,8 @@ class Promises:
             Bound.HANDOVER: HANDOVER,
             Bound.OVERDUE: OVERDUE,
             Bound.LEASE: self._scenario.timing.duration + OVERDUE,
+            Bound.HEARTBEATS: 6 * self._scenario.heartbeat + MISSED_BESIDES + 6 * self._scenario.latency,
+            Bound.TAKEOVER: self.takeover,
             Bound.ANY: float("inf"),
         }[TABLE[self._scenario.mode][situation]]
 

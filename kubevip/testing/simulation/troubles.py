@@ -135,12 +135,13 @@ _INSTANT = (Deletion, ApiForgets, LeaseTouched, DateStep)
 
 
 _ROUNDS: tuple[tuple[int, Callable[[str, float, float], Fault]], ...] = (
-    (4, lambda node, start, duration: Restart(start=start, duration=duration, nodes=(node,))),
-    (2, lambda node, start, duration: Crash(start=start, duration=duration, nodes=(node,))),
-    (2, lambda node, start, duration: Stall(start=start, duration=duration, nodes=(node,))),
-    (1, lambda node, start, duration: PowerOff(start=start, duration=duration, nodes=(node,))),
-    (1, lambda node, start, duration: ApiCut(start=start, duration=duration, nodes=(node,))),
-    (1, lambda node, start, duration: Cut(start=start, duration=duration, nodes=(node,))),
+    (5, lambda node, start, duration: Restart(start=start, duration=duration, nodes=(node,))),
+    (5, lambda node, start, duration: Crash(start=start, duration=duration, nodes=(node,))),
+    (3, lambda node, start, duration: Stall(start=start, duration=duration, nodes=(node,))),
+    (3, lambda node, start, duration: PowerOff(start=start, duration=duration, nodes=(node,))),
+    (1, lambda node, start, duration: LinkDown(start=start, duration=duration, nodes=(node,))),
+    (2, lambda node, start, duration: ApiCut(start=start, duration=duration, nodes=(node,))),
+    (2, lambda node, start, duration: Cut(start=start, duration=duration, nodes=(node,))),
 )
 
 
@@ -159,11 +160,11 @@ def draw_faults(
 
 def _round(chance: random.Random, nodes: Sequence[str], lease: float) -> tuple[Fault, ...]:
     (kind,) = chance.choices([kind for _weight, kind in _ROUNDS], [weight for weight, _kind in _ROUNDS])
-    faults, at = [], chance.uniform(3, 5)
+    faults, at = [], chance.uniform(3, 8)
     for node in chance.sample(nodes, len(nodes)):
-        duration = chance.uniform(0.5, 1.2) * chance.choice((1.0, lease))
+        duration = chance.uniform(0.5, 1.2) * chance.choice((1.0, lease, 1.7 * lease))
         faults.append(kind(node, at, duration))
-        at += duration + chance.uniform(2.0, 4.0)
+        at += duration + chance.uniform(2.0, 8.0)
     return tuple(faults)
 
 

@@ -1,41 +1,46 @@
 """From a seed to a verdict; and from a scenario that fails to the smallest part of it that still does."""
 
 import logging
-import time
+from collections import Counter
 from collections.abc import Iterator
 
 import attrs
 
 from kubevip.testing.process import running_process, universal_time
-from kubevip.testing.simulation.checker import Violation, check
+from kubevip.testing.simulation.checker import check, judge_evidence
 from kubevip.testing.simulation.chronicle import Chronicle, Logged, line
-from kubevip.testing.simulation.promises import Promises
+from kubevip.testing.simulation.evidence import Evidence, Violation
+from kubevip.testing.simulation.promises import Promises, Situation
 from kubevip.testing.simulation.scenario import SEEDS_CHOICE, Choice, Scenario, draw
 from kubevip.testing.simulation.simulation import Run, Simulation
 
 
 @attrs.frozen
 class Verdict:
-    """What came of one seed. *seconds* is real time, *virtual* that of the simulation."""
+    """What came of one seed. *virtual* is how many seconds were simulated, *judged* how often what was tried."""
 
     seed: int
     violations: tuple[Violation, ...]
     digest: str
-    seconds: float
     virtual: float
+    judged: Counter[Situation] = attrs.field(factory=Counter)
 
 
 def judge(scenario: Scenario) -> tuple[Run, list[Violation]]:
     """Run *scenario*, and return what came of it and which promises were broken."""
-    run = Simulation(scenario, Promises(scenario).recovery).run_to_end()
+    run = _run(scenario)
     return run, check(run)
+
+
+def _run(scenario: Scenario) -> Run:
+    return Simulation(scenario, Promises(scenario).recovery).run_to_end()
 
 
 def judge_seed(seed: int, choice: Choice = SEEDS_CHOICE) -> Verdict:
     """Run the scenario of *seed*, but for what *choice* says."""
-    began = time.monotonic()
-    run, violations = judge(draw(seed, choice))
-    return Verdict(seed, tuple(violations), run.chronicle.digest(), time.monotonic() - began, run.end)
+    evidence = Evidence.of(_run(draw(seed, choice)))
+    violations = tuple(judge_evidence(evidence))
+    return Verdict(seed, violations, evidence.run.chronicle.digest(), evidence.run.end, evidence.judged)
 
 
 def shrink(scenario: Scenario) -> Scenario:
