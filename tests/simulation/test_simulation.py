@@ -11,19 +11,13 @@ import pytest
 from kubevip.testing.simulation import program
 from kubevip.testing.simulation.chronicle import Announced, Lived, Moved, Reached, Wrote
 from kubevip.testing.simulation.evidence import Violation
-from kubevip.testing.simulation.faults_api import ApiCut, ApiErring, ApiForgets, ApiRefusing, ApiSlow
 from kubevip.testing.simulation.faults_node import (
     Crash,
-    DateStep,
-    Deletion,
-    LinkDown,
     PowerOff,
     Restart,
     SlowKernel,
     Stall,
 )
-from kubevip.testing.simulation.faults_segment import BadSegment, Cut
-from kubevip.testing.simulation.faults_stored import EndpointsGone, LeaseTouched, ServiceGone
 from kubevip.testing.simulation.scenario import Choice, Scenario, draw
 from kubevip.testing.simulation.simulation import Run
 from kubevip.testing.simulation.verdict import Verdict, judge, judge_seed, shrink, tell
@@ -94,37 +88,7 @@ def test_the_scenario_of_a_seed_is_told_with_the_seed_and_its_faults() -> None:
     assert text.count("\n  fault ") == len(draw(12).faults)
 
 
-# Each kind of fault, one by one
-
-
-@pytest.mark.parametrize("node", ALL)
-@pytest.mark.parametrize("kind", [Stall, Crash, Restart, PowerOff, LinkDown, Cut, ApiCut, ApiRefusing])
-def test_what_strikes_one_node_breaks_no_promise(kind: type, node: str) -> None:
-    as_promised(kind(start=4.0, duration=9.0, nodes=(node,)))
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        BadSegment(start=1.0, duration=9.0, loss=0.5, doubling=0.3, delay=0.01),
-        ApiCut(start=4.0, duration=9.0, nodes=ALL),
-        ApiErring(start=1.0, duration=9.0, nodes=ALL, erring=0.5, status=429, losing=0.3, doubling=0.3),
-        ApiErring(start=1.0, duration=9.0, nodes=ALL, erring=1.0, status=500),
-        ApiForgets(start=4.0, duration=0.0),
-        ApiSlow(start=1.0, duration=9.0, nodes=ALL, latency=1.0, lag=3.0),
-        Cut(start=4.0, duration=9.0, nodes=("n1", "n2"), hear=True),
-        Cut(start=4.0, duration=9.0, nodes=("n1", "n2"), heard=True),
-        DateStep(start=4.0, duration=0.0, nodes=("n1",), seconds=7200),
-        Deletion(start=4.0, duration=0.0, nodes=ALL),
-        EndpointsGone(start=4.0, duration=3.0, nodes=ALL, service="web"),
-        LeaseTouched(start=4.0, duration=0.0),
-        ServiceGone(start=4.0, duration=3.0, service="web"),
-        SlowKernel(start=1.0, duration=9.0, nodes=ALL, delay=0.5, locked=0.1),
-    ],
-    ids=lambda fault: type(fault).__name__,
-)
-def test_what_strikes_all_breaks_no_promise(fault: object) -> None:
-    as_promised(fault)
+# What is seen in a run
 
 
 def test_without_a_fault_one_node_takes_all_and_keeps_it() -> None:
