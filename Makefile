@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 ENV    := PYTHONDONTWRITEBYTECODE=
 
-.PHONY: demo test lint check bench bench-failover docs deploy clean
+.PHONY: demo test lint check simulate mutants bench bench-failover docs deploy clean
 
 demo: $(VENV)/runs
 	@$(ENV) $(BIN)/python -m kubevip demo
@@ -20,6 +20,15 @@ lint: $(VENV)/tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
 	$(BIN)/python -m kubevip.manifest.deploy --check
+
+# Whole agents in virtual time, faults by seed; see docs/simulation.md. Each seed that fails is told with how to replay it.
+SEEDS ?= 2000
+simulate: $(VENV)/runs
+	$(ENV) $(BIN)/python -m kubevip.testing.simulation --count $(SEEDS) $(SIMULATE)
+
+# Known bugs of one line each, and the seeds that it takes to find them.
+mutants: $(VENV)/tests
+	$(ENV) $(BIN)/python tests/simulation/mutants.py $(MUTANTS)
 
 bench: $(VENV)/tests
 	$(ENV) $(BIN)/python tests/bench/run.py $(BENCH)

@@ -200,6 +200,7 @@ class Candidate:
     _resigned: bool = attrs.field(default=False, init=False)
     _missed: str = attrs.field(default="", init=False)
     _renewal_wanted: bool = attrs.field(default=False, init=False)
+    _doubted: float = attrs.field(default=-math.inf, init=False)
 
     # What it knows
 
@@ -367,7 +368,8 @@ class Candidate:
     def wrote(self, record: Record, asked: float, now: float) -> None:
         """Report that the write asked for at *asked* succeeded and left *record*.
 
-        Where the watch has shown what came after it, that counts, and nothing is granted.
+        Where the watch has shown what came after it, that counts, and nothing is granted. Neither is it where the term
+        was given up since the request: the Lease says that it is ours, and has to be taken anew.
         """
         self._writing = self._unsure = False
         if older(record.version, self._version):
@@ -379,7 +381,8 @@ class Candidate:
         self._observed_at = now
         self._races_lost = 0
         self._not_before = -math.inf
-        self._granted, self._reaffirmed = asked if record.holder == self.identity else None, -math.inf
+        self._granted = asked if record.holder == self.identity and asked >= self._doubted else None
+        self._reaffirmed = -math.inf
 
     def lost_race(self, now: float) -> None:
         """Report that somebody else wrote first: the Lease has to be read again.
@@ -421,8 +424,8 @@ class Candidate:
             self._reaffirmed = now
 
     def doubt(self, now: float) -> None:
-        """Count our own term as over at *now*: others may have taken the Lease. A renewal that succeeds begins anew."""
-        self._reaffirmed = -math.inf
+        """Count our own term as over at *now*: others may have taken the Lease. A write asked for later begins anew."""
+        self._doubted, self._reaffirmed = now, -math.inf
         if self._granted is not None:
             self._granted = min(self._granted, now - self.timing.renew_deadline)
 

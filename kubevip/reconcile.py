@@ -82,7 +82,9 @@ def plan(
 
 
 def _hold(vip: Vip, term: Term, held: Held | None, worthwhile: float, now: float, lag: float) -> Hold | None:
-    lifetime = fence.lifetime(term.expires - now - lag)
+    rest = term.expires - now
+    # A kernel that took longer than there is time may be quick again, and only a try can tell: half the time is for it.
+    lifetime = fence.lifetime(rest - lag) or (fence.lifetime(rest) + 1) // 2
     present = held is not None and held.ends is not None
     announce = not (present and held is not None and held.announced)
     if held is not None and held.ends is not None and not _runs_out(held.ends, lifetime, worthwhile, now):

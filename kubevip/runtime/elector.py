@@ -117,7 +117,7 @@ class Elector:
         self._wake.set()
 
     def doubt(self) -> None:
-        """Stop leading at once: others may have taken the Lease. A renewal that succeeds begins anew."""
+        """Stop leading at once: others may have taken the Lease. A write asked for later begins anew."""
         self._candidate.doubt(self._now())
         self._tell()
         self._wake.set()

@@ -150,7 +150,8 @@ class Keeper:
             self._wake.set()
         if term is not None:
             self._mandates.lead(lease, term)
-            self._handover.forget(self._mandates.governed_by(lease))
+            if not self._mandates.leaves(lease):
+                self._handover.forget(self._mandates.governed_by(lease))
             self._look_at(self._mandates.governed_by(lease))
         else:
             self._stand_back(lease, standing)

@@ -42,6 +42,10 @@ class Mandates:
         """This node is about to release *lease*."""
         self._leaving.add(lease)
 
+    def leaves(self, lease: LeaseKey) -> bool:
+        """Tell whether this node is about to release *lease*."""
+        return lease in self._leaving
+
     def cease(self, lease: LeaseKey) -> bool:
         """This node leads *lease* no more; tell whether it did."""
         self._leaving.discard(lease)

@@ -101,19 +101,27 @@ class Pulse:
 
     def standing(self, lease: LeaseKey, standing: Standing, term: Term | None) -> None:
         """See ``Follower``."""
+        lapsed = term is None and self._term is not None
         if (term is None) != (self._term is None):
             self._wake.set()
         self._term = term
         self._follower.standing(lease, standing, term)
+        if lapsed:
+            # We fall silent, so others may take the Lease: an answer that is still under way doesn't bring it back.
+            self._elector.doubt()
 
     def _write_badge(self, claim: Claim, base: Record | None) -> str:
-        """Say in the Lease that we send heartbeats, with a new key for each term."""
+        """Say in the Lease that we send heartbeats, with a new key for each term, and whenever we take it up again.
+
+        Whoever heard us by an earlier key would miss us before we know that the Lease is ours, and begin to send.
+        """
         if not claim.holder:
             return ""
         before = Badge.parse(base.badge) if base else None
         if before is not None and (before.holder, before.term) == (claim.holder, claim.transitions):
-            if before.key == self._key and before.interval == self.interval:
+            if self._term is not None and before.key == self._key and before.interval == self.interval:
                 return base.badge if base else ""
+            self._key = secrets.token_bytes(32)
             previous = before.previous
         else:
             self._key = secrets.token_bytes(32)

@@ -57,6 +57,20 @@ def test_after_its_deadline_it_takes_its_own_lease_again_at_once() -> None:
     assert a.next(111) == Write(Claim("a", 15, 0, fresh=False), made, Cause.OURS)
 
 
+def test_a_renewal_asked_for_before_a_doubt_brings_no_term_back_and_one_asked_for_after_it_does() -> None:
+    a = candidate()
+    lead(a, 100)
+    step = a.next(102)
+    assert isinstance(step, Write)
+    a.doubt(102.5)
+    made = written(step.claim, 2, step.base)
+    a.wrote(made, asked=102, now=103)
+    assert a.term(103) is None
+    assert a.next(103) == Write(Claim("a", 15, 0, fresh=False), made, Cause.OURS)
+    a.wrote(written(step.claim, 3, made), asked=103, now=103.1)
+    assert a.leading(103.1)
+
+
 def test_leadership_ends_with_the_event_that_shows_another_holder() -> None:
     a = candidate()
     lead(a, 100)

@@ -36,6 +36,18 @@ def test_a_kernel_that_takes_its_time_is_given_a_shorter_lifetime() -> None:
     assert step.until >= 103
 
 
+def test_a_kernel_that_took_longer_than_a_lease_lasts_is_tried_nevertheless() -> None:
+    (step,) = plan([VIP], desired={VIP: term(110, 115)}, held={}, lag=20, now=100).hold
+    assert step.lifetime == 7
+    assert step.until == fence.latest_start(7, 115)
+
+
+def test_a_kernel_that_took_too_long_gets_the_shortest_lifetime_where_no_other_fits() -> None:
+    (step,) = plan([VIP], desired={VIP: term(101, 102)}, held={}, lag=20, now=100).hold
+    assert step.lifetime == 1
+    assert plan([VIP], desired={VIP: term(101, 101.5)}, held={}, lag=20, now=100).hold == ()
+
+
 def test_what_is_held_and_not_wanted_is_released() -> None:
     assert plan([VIP], desired={}, held={VIP: Held(VIP, 110, True)}, now=100) == Plan(release=(VIP,))
 

@@ -115,6 +115,21 @@ async def test_a_successor_that_was_seen_before_the_answer_to_the_release_counts
 
 
 @virtual
+async def test_a_successor_that_was_seen_counts_though_an_older_renewal_is_answered_after_it(segment: Segment) -> None:
+    async with keeping(segment, VIP) as a:
+        a.lead()
+        await anyio.sleep(5)
+        a.keeper.expect_successor(LEASE)
+        a.renew()
+        await announce_elsewhere(segment, VIP)
+        await anyio.sleep(0.5)
+        a.renew()
+        a.follow(Standing.VACANT)
+        await anyio.sleep(1)
+        assert removed_at(a, VIP) == pytest.approx(5.5 + SETTLE, abs=0.001)
+
+
+@virtual
 async def test_a_successor_that_is_known_before_the_answer_to_the_release_breaks_nothing(segment: Segment) -> None:
     # The watch may show the successor as the holder before our own release is answered.
     client = FakeHost("client", segment)

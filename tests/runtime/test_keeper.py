@@ -354,6 +354,21 @@ async def test_dropping_all_removes_at_once_and_whoever_waits_for_it_goes_on(seg
 
 
 @virtual
+async def test_a_kernel_that_stood_still_for_longer_than_a_lease_is_used_again(segment: Segment) -> None:
+    # A virtual machine that was suspended while it waited for its kernel has seen the same.
+    async with keeping(segment, VIP) as a:
+        a.host.addresses.delay = 20
+        a.lead()
+        await anyio.sleep(1)
+        a.host.addresses.delay = 0
+        await anyio.sleep(20)
+        assert a.present == frozenset()
+        a.lead()
+        await anyio.sleep(1)
+        assert a.announced(VIP)
+
+
+@virtual
 async def test_an_unknown_standing_changes_nothing(segment: Segment) -> None:
     async with keeping(segment, VIP) as a:
         a.lead()

@@ -136,6 +136,28 @@ async def test_the_api_server_alone_being_away_hurries_nobody() -> None:
 
 
 @virtual
+async def test_who_takes_its_own_lease_again_over_a_slow_line_is_not_missed_before_it_knows() -> None:
+    async with site(0.1) as here:
+        old = here.holder
+        for line in here.lines.values():
+            line.cut()
+        await anyio.sleep(4)
+        assert here.holders() == []
+        before, slow = here.leases.record(LEASE), here.lines[old.node]
+        slow.latency, slow.lag, slow.chance = 0.7, 2.0, lambda: 1.0
+        slow.mend()
+        for _step in range(8000):
+            if here.leases.record(LEASE) != before:
+                break
+            await anyio.sleep(0.001)
+        for name in here.lines.keys() - {old.node}:
+            here.lines[name].mend()
+        await anyio.sleep(3)
+        assert here.longest_overlap() == 0
+        assert here.holders() == [old.node]
+
+
+@virtual
 async def test_a_candidate_that_is_cut_off_takes_nothing() -> None:
     async with site(0.1) as here:
         old, cut = here.holder, here.other

@@ -1,0 +1,100 @@
+"""Judges whether two had what one is to have: the term of a Lease, an address."""
+
+from collections.abc import Iterator
+
+import attrs
+
+from kubevip.model import LeaseKey
+from kubevip.testing.history import Tenure
+from kubevip.testing.simulation.chronicle import Told, Wrote
+from kubevip.testing.simulation.evidence import Evidence, Violation
+from kubevip.testing.simulation.promises import EPSILON, Situation
+
+
+@attrs.frozen
+class Overlaps:
+    """At most one has a term, and at most one an address, with the tolerance of the mode."""
+
+    evidence: Evidence
+
+    def violations(self) -> Iterator[Violation]:
+        """Yield what was broken."""
+        yield from self.two_leaders()
+        yield from self.two_holders()
+
+    def two_leaders(self) -> Iterator[Violation]:
+        places = sorted(self.evidence.terms.terms)
+        for number, (node, lease) in enumerate(places):
+            for other, same in places[number + 1 :]:
+                if same == lease:
+                    yield from self._both_lead(lease, node, other)
+
+    def _both_lead(self, lease: LeaseKey, node: str, other: str) -> Iterator[Violation]:
+        self.evidence.judged[Situation.TERMS] += 1
+        for one in self.evidence.terms.terms[node, lease]:
+            for two in self.evidence.terms.terms[other, lease]:
+                start, end = max(one.start, two.start), min(one.end, two.end)
+                if end - start > self.evidence.allowed(Situation.TERMS) + EPSILON:
+                    text = f"{node} and {other} both lead {lease.name} for {1000 * (end - start):.3f} ms"
+                    yield self.evidence.violation(start, "two leaders", text)
+
+    def two_holders(self) -> Iterator[Violation]:
+        """Two must not hold an address, or not for longer than the way from one to the other allows."""
+        for address in self.evidence.run.scenario.governing:
+            held = [tenure for tenure in self.evidence.tenures if tenure.address == address]
+            for number, later in enumerate(held):
+                before = {tenure.node: tenure for tenure in held[:number] if tenure.node != later.node}
+                for earlier in before.values():
+                    yield from self._succession(earlier, later)
+
+    def _succession(self, earlier: Tenure, later: Tenure) -> Iterator[Violation]:
+        situation, allowed = self._judge(earlier, later)
+        self.evidence.judged[situation] += 1
+        overlap = earlier.overlap(later)
+        if overlap > allowed + EPSILON:
+            planned = situation in (Situation.PLANNED, Situation.PLANNED_STRUCK)
+            text = (
+                f"{earlier.node} and {later.node} both hold {later.address} for {1000 * overlap:.3f} ms;"
+                f" {'planned' if planned else 'unplanned'}, so {1000 * allowed:.0f} ms are allowed"
+            )
+            yield self.evidence.violation(later.start, "two holders", text)
+
+    def _judge(self, earlier: Tenure, later: Tenure) -> tuple[Situation, float]:
+        """Return what the way from one holder to the other was, and for how long both may hold."""
+        release = self._release(earlier, later)
+        if release is not None:
+            return self._planned(earlier, later, release)
+        heard = self.evidence.weather.carries((earlier.node, later.node), later.start - 2.0, later.start)
+        situation = Situation.UNPLANNED if heard else Situation.UNHEARD
+        return situation, self.evidence.allowed(situation)
+
+    def _planned(self, earlier: Tenure, later: Tenure, release: Wrote) -> tuple[Situation, float]:
+        """A handover may take until the old holder knows that it has released, and a bit."""
+        told = self._told_of(release)
+        if told is not None:
+            end = max(later.start, told) + self.evidence.allowed(Situation.PLANNED)
+            if self.evidence.weather.is_smooth((earlier.node, later.node), release.asked, end):
+                return Situation.PLANNED, end - later.start
+        return Situation.PLANNED_STRUCK, self.evidence.allowed(Situation.PLANNED_STRUCK)
+
+    def _told_of(self, release: Wrote) -> float | None:
+        """Return when the node that released knew that it had; ``None`` where it never did."""
+        return next(
+            (
+                told.time
+                for told in self.evidence.run.chronicle.all(Told)
+                if (told.node, told.life, told.lease) == (release.node, release.life, release.lease)
+                and told.version >= release.version
+            ),
+            None,
+        )
+
+    def _release(self, earlier: Tenure, later: Tenure) -> Wrote | None:
+        """Return how the earlier holder gave up its Lease for the later one; ``None`` where it did not."""
+        writes = [
+            write
+            for write in self.evidence.run.chronicle.all(Wrote)
+            if write.lease == self.evidence.lease(later.address) and write.time <= later.start
+        ]
+        last = next((write for write in reversed(writes) if write.node == earlier.node), None)
+        return last if last is not None and not last.holder else None

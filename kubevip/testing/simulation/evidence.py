@@ -1,0 +1,81 @@
+"""What a run is judged by: its chronicle, and what follows from it. And what a judgement is: a broken promise."""
+
+from collections import Counter
+
+import attrs
+
+from kubevip.model import IPAddress, LeaseKey
+from kubevip.testing.history import Tenure
+from kubevip.testing.simulation.chronicle import Moved
+from kubevip.testing.simulation.promises import Promises, Situation
+from kubevip.testing.simulation.simulation import Run
+from kubevip.testing.simulation.terms import Terms, terms_of
+from kubevip.testing.simulation.weather import Weather
+
+# How much of the chronicle a violation shows, before and after it, in seconds.
+BEFORE, AFTER = 1.5, 0.2
+
+
+@attrs.frozen
+class Violation:
+    """A promise that was broken at *time*; *around* is what happened then."""
+
+    seed: int
+    time: float
+    kind: str
+    text: str
+    around: tuple[str, ...] = attrs.field(repr=False)
+
+    def __str__(self) -> str:
+        events = "\n".join(f"    {line}" for line in self.around)
+        return f"seed {self.seed}: at {self.time:.6f} s: {self.kind}: {self.text}\n{events}"
+
+
+@attrs.frozen
+class Evidence:
+    """What follows from *run*: who had which address when, who had which Lease, and which faults there were."""
+
+    run: Run
+    promises: Promises
+    terms: Terms
+    weather: Weather
+    tenures: list[Tenure]
+    judged: Counter[Situation] = attrs.field(factory=Counter)
+    """How often each situation was met: what never was has not been judged."""
+
+    @classmethod
+    def of(cls, run: Run) -> "Evidence":
+        """Gather it."""
+        scenario, chronicle = run.scenario, run.chronicle
+        held = tenures(list(chronicle.all(Moved)), run.end)
+        return cls(run, Promises(scenario), terms_of(scenario, chronicle), Weather(scenario.faults), held)
+
+    def violation(self, time: float, kind: str, text: str) -> Violation:
+        """Return a violation, with what happened around it."""
+        around = self.run.chronicle.around(time - BEFORE, time + AFTER)
+        return Violation(self.run.scenario.seed, time, kind, text, tuple(around))
+
+    def lease(self, address: IPAddress) -> LeaseKey:
+        """Return the Lease that governs *address*."""
+        return self.run.scenario.governing[address]
+
+    def rate(self, node: str) -> float:
+        """Return how fast the clock of *node* goes."""
+        return self.run.scenario.clocks[self.run.scenario.nodes.index(node)].rate
+
+    def allowed(self, situation: Situation) -> float:
+        """Return for how many seconds *situation* may last."""
+        return self.promises.allowed(situation)
+
+
+def tenures(moves: list[Moved], end: float) -> list[Tenure]:
+    """Return who held which address when; what is held in the end is held until *end*."""
+    since: dict[tuple[str, IPAddress], float] = {}
+    found = []
+    for move in moves:
+        if move.present:
+            since[move.node, move.address] = move.time
+        else:
+            found.append(Tenure(since.pop((move.node, move.address)), move.time, move.node, move.address))
+    found += [Tenure(start, end, node, address) for (node, address), start in since.items()]
+    return sorted(found)

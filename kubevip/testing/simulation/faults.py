@@ -1,0 +1,62 @@
+"""What a fault is. Their kinds are in ``faults_node``, ``faults_segment``, ``faults_api`` and ``faults_stored``."""
+
+import abc
+from typing import ClassVar
+
+import attrs
+
+from kubevip.testing.simulation.world import World
+
+
+@attrs.frozen(kw_only=True)
+class Fault(abc.ABC):
+    """Something that goes wrong from *start* on, for *duration* seconds; *nodes* are those that it strikes.
+
+    Of two faults that share one of their *slots* only one may strike at a time.
+    """
+
+    loses_frames: ClassVar[bool] = False
+    """Whether frames may not arrive because of it."""
+    strikes_agent: ClassVar[bool] = False
+    """Whether it strikes the agents of *nodes*, and nothing else of them."""
+    delays: ClassVar[bool] = False
+    """Whether nobody may be able to take an address because of it, or may be able and not do so."""
+
+    start: float
+    duration: float
+    nodes: tuple[str, ...] = ()
+
+    @property
+    def end(self) -> float:
+        """When it is over."""
+        return self.start + self.duration
+
+    @property
+    def silences(self) -> bool:
+        """Whether nobody else on the segment hears anything of *nodes*."""
+        return False
+
+    @property
+    @abc.abstractmethod
+    def slots(self) -> frozenset[str]:
+        """What it needs for itself."""
+
+    @abc.abstractmethod
+    def strike(self, world: World) -> None:
+        """Let it begin."""
+
+    @abc.abstractmethod
+    def heal(self, world: World) -> None:
+        """Let it be over."""
+
+    @property
+    @abc.abstractmethod
+    def what(self) -> str:
+        """Say what it is."""
+
+    def __str__(self) -> str:
+        where = f" on {', '.join(self.nodes)}" if self.nodes else ""
+        return f"{self.what}{where}, at {self.start:.3f} s for {self.duration:.3f} s"
+
+    def _of_nodes(self, *parts: str) -> frozenset[str]:
+        return frozenset(f"{part} {node}" for part in parts for node in self.nodes)

@@ -1,0 +1,124 @@
+"""What kubevip promises: how long two may hold an address, and how long none may.
+
+``TABLE`` says it for each mode; ``Promises`` makes seconds of it, for one scenario. Another mode is another row, and
+``Scenario.mode`` tells which row counts. The same table is in docs/simulation.md, for people.
+"""
+
+import enum
+from collections.abc import Mapping
+
+import attrs
+
+from kubevip.testing.simulation.scenario import Scenario
+
+# What is promised stands here once more, apart from what keeps it: a wrong number there is to be found.
+# How late a kernel is at worst after the Lease (kubevip.fence), in seconds.
+OVERDUE = 0.325
+# What the old holder needs to see the new one, to let what was sent before arrive, and to remove the address.
+HANDOVER = 0.05
+# Three heartbeats are missed, one may have been sent just before, one is waited for, one is for another try. Besides:
+# six questions on the wire of 15 ms each, and 50 ms for the kernel and for who is late.
+MISSED_BESIDES = 0.14
+
+# Between two tries to take a Lease pass up to so many retry periods (client-go).
+LONGEST_PAUSE = 2.2
+# How long the wire is asked while somebody answers who is no holder any more.
+PATIENCE = 1.0
+# The longest pauses of what asks again after failures: a reflector with its jitter, the keeper.
+REFLECTOR, KEEPER = 45.0, 30.0
+# Rounding of times, which are sums of others.
+EPSILON = 1e-6
+# A link or an agent that has just come up needs so long until it takes part.
+START = 1.0
+
+
+class Situation(enum.Enum):
+    """When something is promised."""
+
+    TERMS = "two have terms of one Lease"
+    PLANNED = "two hold an address: a planned handover"
+    PLANNED_STRUCK = "two hold an address: a planned handover, and frames, agent or kernel of one of them fail"
+    UNPLANNED = "two hold an address: an unplanned takeover"
+    UNHEARD = "two hold an address: an unplanned takeover, and frames get lost between them"
+    LEASELESS = "an address is on a link, and its Lease has expired"
+    TERMLESS = "an address is announced without a term"
+    MISSED = "nobody else holds an address: its holder's machine falls silent, two others are well"
+
+
+class Bound(enum.Enum):
+    """For how long it may be."""
+
+    NEVER = "0 ms"
+    HANDOVER = "50 ms"
+    OVERDUE = "325 ms"
+    LEASE = "the Lease's duration and 325 ms"
+    HEARTBEATS = "6 heartbeats, 140 ms and 6 ways to the API server"
+    TAKEOVER = "see below"
+    ANY = "not promised"
+
+
+TABLE: Mapping[str, Mapping[Situation, Bound]] = {
+    "off": {
+        Situation.TERMS: Bound.NEVER,
+        Situation.PLANNED: Bound.HANDOVER,
+        Situation.PLANNED_STRUCK: Bound.LEASE,
+        Situation.UNPLANNED: Bound.NEVER,
+        Situation.UNHEARD: Bound.OVERDUE,
+        Situation.LEASELESS: Bound.OVERDUE,
+        Situation.TERMLESS: Bound.NEVER,
+        Situation.MISSED: Bound.TAKEOVER,
+    },
+    # With heartbeats a Lease is taken before it expires, by who finds nobody on the wire: that decides, not the clock.
+    "fast": {
+        Situation.TERMS: Bound.ANY,
+        Situation.PLANNED: Bound.HANDOVER,
+        Situation.PLANNED_STRUCK: Bound.LEASE,
+        Situation.UNPLANNED: Bound.NEVER,
+        Situation.UNHEARD: Bound.LEASE,
+        Situation.LEASELESS: Bound.OVERDUE,
+        Situation.TERMLESS: Bound.NEVER,
+        Situation.MISSED: Bound.HEARTBEATS,
+    },
+}
+
+
+@attrs.frozen
+class Promises:
+    """The promises for one scenario."""
+
+    _scenario: Scenario
+
+    def allowed(self, situation: Situation) -> float:
+        """Return for how many seconds *situation* may last; infinity where nothing is promised."""
+        return {
+            Bound.NEVER: 0.0,
+            Bound.HANDOVER: HANDOVER,
+            Bound.OVERDUE: OVERDUE,
+            Bound.LEASE: self._scenario.timing.duration + OVERDUE,
+            Bound.HEARTBEATS: 6 * self._scenario.heartbeat + MISSED_BESIDES + 6 * self._scenario.latency,
+            Bound.TAKEOVER: self.takeover,
+            Bound.ANY: float("inf"),
+        }[TABLE[self._scenario.mode][situation]]
+
+    @property
+    def takeover(self) -> float:
+        """How long nobody may hold an address while one node is well, and nobody else stands in its way.
+
+        The Lease has to expire; the write may meet another one and be made again; the wire is asked until the kernel
+        of the last holder is silent.
+        """
+        timing = self._scenario.timing
+        pause = timing.retry_period * LONGEST_PAUSE
+        asking = timing.attempt_timeout + 4 * self._scenario.latency
+        return timing.duration + 2 * pause + asking + PATIENCE + START
+
+    @property
+    def recovery(self) -> float:
+        """How long after all faults everything is as it should be, at the latest.
+
+        Whoever failed for long asks again late: a reflector after half a minute and half as much again, the keeper
+        after half a minute.
+        """
+        longest = max((fault.duration for fault in self._scenario.faults), default=0.0)
+        back_off = min(REFLECTOR, 3 * longest) + min(KEEPER, 2 * longest)
+        return self.takeover + back_off + 2 * START

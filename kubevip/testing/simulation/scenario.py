@@ -1,0 +1,181 @@
+"""What a simulation is about: nodes, addresses, times, and what goes wrong when. All of it follows from a seed."""
+
+import ipaddress
+import random
+
+import attrs
+
+from kubevip.config import Arp, ControlPlane, Election, Node, Services, Serving, Settings
+from kubevip.election import Timing
+from kubevip.model import IPAddress, LeaseKey
+from kubevip.testing.process import Clock
+from kubevip.testing.simulation.faults import Fault
+from kubevip.testing.simulation.troubles import draw_faults
+from kubevip.testing.simulation.world import ServicePlan
+
+NAMESPACE = "kube-system"
+CONTROL_PLANE, SERVICES = LeaseKey(NAMESPACE, "plndr-cp-lock"), LeaseKey(NAMESPACE, "plndr-svcs-lock")
+# What part of the seeds has heartbeats.
+_FAST = 0.2
+# In seconds; the shortest takes as long to simulate as ten others.
+_HEARTBEATS = (0.01, *[0.1] * 5, *[0.2] * 4)
+# Without a fault all is well after so many seconds.
+_BEGINNING = 2.0
+# What a bad quartz is wrong by, and more than the kernel lets NTP slew (500 ppm).
+DRIFT = 0.001
+
+_TIMINGS = (
+    Timing(duration=3, renew_deadline=2, retry_period=0.5),
+    Timing(duration=4, renew_deadline=3, retry_period=1),
+    Timing(duration=5, renew_deadline=3, retry_period=1),
+    Timing(duration=6, renew_deadline=4, retry_period=1.5),
+    Timing(duration=8, renew_deadline=5, retry_period=2),
+)
+
+
+@attrs.frozen(kw_only=True)
+class Scenario:
+    """A world and its troubles. Times are seconds.
+
+    *latency* is the longest of each way to the API server. *clocks* has one for each node. *callers* tells of each
+    whether it takes answers for confirmations.
+    """
+
+    seed: int
+    timing: Timing
+    linger: float
+    latency: float = 0.005
+    failover: str = "off"
+    heartbeat: float = 0.1
+    clocks: tuple[Clock, ...]
+    control_plane: tuple[IPAddress, ...]
+    services: tuple[ServicePlan, ...]
+    callers: tuple[bool, ...]
+    faults: tuple[Fault, ...]
+
+    @property
+    def calm(self) -> float:
+        """When all faults are over."""
+        return max((fault.end for fault in self.faults), default=_BEGINNING)
+
+    @property
+    def mode(self) -> str:
+        """The row of ``promises.TABLE`` that counts."""
+        return self.failover
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The names of the nodes."""
+        return names(len(self.clocks))
+
+    @property
+    def governing(self) -> dict[IPAddress, LeaseKey]:
+        """Each address that is wanted, with its Lease."""
+        of_services = {address: SERVICES for service in self.services for address in service.addresses}
+        return of_services | dict.fromkeys(self.control_plane, CONTROL_PLANE)
+
+    def settings(self, node: str) -> Settings:
+        """Return what the agent of *node* is told."""
+        return Settings(
+            node=Node(name=node, interface="eth0"),
+            arp=Arp(enable=True),
+            control_plane=ControlPlane(enable=bool(self.control_plane), address=self.control_plane),
+            services=Services(enable=bool(self.services)),
+            serving=Serving(prometheus=None),
+            election=Election(
+                duration=self.timing.duration,
+                renew_deadline=self.timing.renew_deadline,
+                retry_period=self.timing.retry_period,
+                failover=self.failover,
+                heartbeat=self.heartbeat,
+                linger=self.linger,
+            ),
+        )
+
+    def __str__(self) -> str:
+        wanted = ", ".join(map(str, self.governing))
+        timing = f"{self.timing.duration:g}/{self.timing.renew_deadline:g}/{self.timing.retry_period:g} s"
+        failover = f"fast, {1000 * self.heartbeat:g} ms" if self.failover == "fast" else self.failover
+        lines = [f"seed {self.seed}: {len(self.clocks)} nodes, {timing}, failover {failover}, {wanted}"]
+        lines += [f"  fault {number}: {fault}" for number, fault in enumerate(self.faults)]
+        return "\n".join(lines)
+
+
+def names(count: int) -> tuple[str, ...]:
+    """Return the names of so many nodes."""
+    return tuple(f"n{number}" for number in range(1, count + 1))
+
+
+@attrs.frozen(kw_only=True)
+class Choice:
+    """What is chosen instead of what a seed would choose; ``None`` leaves it to the seed. *heartbeat* is in seconds."""
+
+    failover: str | None = None
+    heartbeat: float | None = None
+    nodes: int | None = None
+
+    def __str__(self) -> str:
+        """Return the options of the command line."""
+        options = [f"--failover {self.failover}"] if self.failover else []
+        options += [f"--heartbeat {1000 * self.heartbeat:g}"] if self.heartbeat else []
+        options += [f"--nodes {self.nodes}"] if self.nodes else []
+        return " ".join(options)
+
+
+SEEDS_CHOICE = Choice()
+
+
+def draw(seed: int, choice: Choice = SEEDS_CHOICE) -> Scenario:
+    """Return the scenario of *seed*, but for what *choice* says."""
+    chance = random.Random(f"scenario {seed}")
+    count = chance.choice((2, 3, 3, 3, 4, 5))
+    count = choice.nodes or count
+    services = _draw_services(chance)
+    timing = chance.choice(_TIMINGS)
+    return Scenario(
+        seed=seed,
+        timing=timing,
+        linger=chance.choice((1.0, 3.0)),
+        latency=chance.choice((0.002, 0.005, 0.05, timing.retry_period / 3)),
+        failover=_draw_failover(chance, choice),
+        heartbeat=_draw_heartbeat(chance, choice),
+        clocks=tuple(_draw_clock(chance) for _node in range(count)),
+        control_plane=_draw_control_plane(chance) if services else _CONTROL_PLANE[:1],
+        services=services,
+        callers=tuple(chance.random() < 0.5 for _caller in range(chance.choice((1, 1, 2)))),
+        faults=draw_faults(chance, names(count), [service.name for service in services], timing.duration),
+    )
+
+
+def _draw_failover(chance: random.Random, choice: Choice) -> str:
+    drawn = "fast" if chance.random() < _FAST else "off"
+    return choice.failover or drawn
+
+
+def _draw_heartbeat(chance: random.Random, choice: Choice) -> float:
+    drawn = chance.choice(_HEARTBEATS)
+    return choice.heartbeat or drawn
+
+
+def _draw_services(chance: random.Random) -> tuple[ServicePlan, ...]:
+    count = chance.choice((0, 1, 1, 2))
+    plans = (
+        ServicePlan(name="web", addresses=_addresses("10.0.0.101", "fd00::101")[: chance.choice((1, 2))]),
+        ServicePlan(name="dns", addresses=_addresses("10.0.0.102"), local=chance.random() < 0.3),
+    )
+    return plans[:count]
+
+
+def _draw_control_plane(chance: random.Random) -> tuple[IPAddress, ...]:
+    return _CONTROL_PLANE[: chance.choice((0, 1, 1, 2))]
+
+
+def _draw_clock(chance: random.Random) -> Clock:
+    return Clock(offset=chance.choice((0.0, 10.0, 1e5)) * chance.random(), rate=1 + chance.uniform(-DRIFT, DRIFT))
+
+
+def _addresses(*texts: str) -> tuple[IPAddress, ...]:
+    return tuple(map(ipaddress.ip_address, texts))
+
+
+_CONTROL_PLANE = _addresses("10.0.0.100", "fd00::100")

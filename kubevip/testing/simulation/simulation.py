@@ -1,0 +1,148 @@
+"""Runs a scenario: whole agents in virtual time, troubles, calm, and what came of it."""
+
+import asyncio
+import random
+
+import anyio
+import attrs
+
+from kubevip.testing.process import universal_time
+from kubevip.testing.simulation.caller import Caller
+from kubevip.testing.simulation.chronicle import Chronicle, Troubled
+from kubevip.testing.simulation.faults import Fault
+from kubevip.testing.simulation.line import Line
+from kubevip.testing.simulation.machine import Machine
+from kubevip.testing.simulation.node import Node
+from kubevip.testing.simulation.scenario import Scenario
+from kubevip.testing.simulation.server import ApiServer
+from kubevip.testing.simulation.switch import Switch
+from kubevip.testing.simulation.world import World
+from kubevip.testing.virtual import run_virtual
+
+# How often a caller talks to each address, in seconds.
+TALKS_EVERY = 0.2
+# All has to be well for so long that it counts as settled.
+STEADY = 4.0
+_LOOK_EVERY = 0.5
+
+
+@attrs.frozen(kw_only=True)
+class Run:
+    """What came of a scenario. *end* is when it was ended; *errors* is what went wrong beyond what was recorded."""
+
+    scenario: Scenario
+    chronicle: Chronicle
+    end: float
+    errors: tuple[str, ...]
+
+
+@attrs.define(eq=False)
+class Simulation:
+    """One run of a scenario: until all is well after its faults, or for *patience* seconds after them."""
+
+    scenario: Scenario
+    patience: float
+    chronicle: Chronicle = attrs.field(factory=Chronicle, init=False)
+
+    def run_to_end(self) -> Run:
+        """Run it, in virtual time."""
+        return run_virtual(self._run, seed=self.scenario.seed)
+
+    async def _run(self) -> Run:
+        async with asyncio.TaskGroup() as tasks:
+            world = self._build(tasks)
+            for service in self.scenario.services:
+                world.create_service(service.name)
+            others = [tasks.create_task(self._begin(node)) for node in world.nodes.values()]
+            others += [tasks.create_task(self._suffer(world, *each)) for each in enumerate(self.scenario.faults)]
+            others += [tasks.create_task(caller.run(self.scenario.governing, TALKS_EVERY)) for caller in world.callers]
+            await anyio.sleep_until(self.scenario.calm)
+            await self._settle(world)
+            end = universal_time()
+            self.chronicle.close()
+            errors = self._complaints(world)
+            for task in others:
+                task.cancel()
+            for node in world.nodes.values():
+                await node.bury()
+        return Run(scenario=self.scenario, chronicle=self.chronicle, end=end, errors=tuple(errors))
+
+    def _build(self, tasks: asyncio.TaskGroup) -> World:
+        scenario = self.scenario
+        server = ApiServer(self._chance("server"), self.chronicle)
+        switch = Switch(self._chance("switch"))
+        nodes = {}
+        for name, clock in zip(scenario.nodes, scenario.clocks, strict=True):
+            machine = Machine(name, switch, chronicle=self.chronicle, chance=self._chance(f"kernel {name}"))
+            line = Line(server, self._chance(f"line {name}"), scenario.latency)
+            nodes[name] = Node(machine, line, clock, scenario.settings(name), self.chronicle, tasks)
+        callers = [
+            Caller(f"caller{number}", switch, self.chronicle, self._chance(f"caller {number}"), confirms)
+            for number, confirms in enumerate(scenario.callers, start=1)
+        ]
+        return World(
+            chronicle=self.chronicle,
+            chance=self._chance("world"),
+            switch=switch,
+            server=server,
+            nodes=nodes,
+            callers=callers,
+            services={service.name: service for service in scenario.services},
+        )
+
+    def _chance(self, what: str) -> random.Random:
+        return random.Random(f"{what} {self.scenario.seed}")
+
+    # What happens
+
+    async def _begin(self, node: Node) -> None:
+        await anyio.sleep(random.random())
+        if node.life == 0 and node.machine.has_power:
+            node.start()
+
+    async def _suffer(self, world: World, number: int, fault: Fault) -> None:
+        await anyio.sleep_until(fault.start)
+        self._note(number, fault, True)
+        fault.strike(world)
+        await anyio.sleep_until(fault.end)
+        self._note(number, fault, False)
+        fault.heal(world)
+
+    def _note(self, number: int, fault: Fault, begins: bool) -> None:
+        self.chronicle.add(Troubled(universal_time(), number, str(fault), begins))
+
+    async def _settle(self, world: World) -> None:
+        """Wait until all has been well for a while."""
+        since: float | None = None
+        while universal_time() < self.scenario.calm + self.patience:
+            await anyio.sleep(_LOOK_EVERY)
+            if self._complaints(world):
+                since = None
+            elif since is None:
+                since = universal_time()
+            elif universal_time() - since > STEADY:
+                return
+
+    def _complaints(self, world: World) -> list[str]:
+        """Say what is not as it has to be now."""
+        found = [error for node in world.nodes.values() for error in node.errors]
+        for node in world.nodes.values():
+            statistics = node.statistics()
+            found += (
+                [f"{node.name}: {each}" for each in statistics.obstacles()]
+                if statistics
+                else [f"{node.name}: no agent runs"]
+            )
+        for address, lease in self.scenario.governing.items():
+            holders = [name for name, node in world.nodes.items() if node.machine.addresses.has(address)]
+            if holders != [world.server.holder(lease)]:
+                held = f"{address} is held by {', '.join(holders) or 'nobody'}"
+                found.append(f"{held}, and {lease.name} by {world.server.holder(lease)}")
+            for caller in world.callers:
+                if caller.talk(address) not in holders:
+                    found.append(f"{caller.node} doesn't reach {address}")
+        for service in self.scenario.services:
+            listed = world.ingress(service.name)
+            if listed != [str(address) for address in service.addresses]:
+                found.append(f"Service {service.name} lists {listed}")
+        return found

@@ -1,0 +1,103 @@
+"""Everything that there is in a simulation: nodes, the switch between them, the API server, and who talks to VIPs."""
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+
+import attrs
+
+from kubevip.model import IPAddress
+from kubevip.testing.simulation.caller import Caller
+from kubevip.testing.simulation.chronicle import Chronicle
+from kubevip.testing.simulation.line import Line
+from kubevip.testing.simulation.node import Node
+from kubevip.testing.simulation.server import SERVICES, SLICES, ApiServer
+from kubevip.testing.simulation.switch import Switch
+
+_NAMESPACE = "default"
+
+
+@attrs.frozen(kw_only=True)
+class ServicePlan:
+    """A Service of type LoadBalancer with *addresses*; *local* is its externalTrafficPolicy."""
+
+    name: str
+    addresses: tuple[IPAddress, ...]
+    local: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class World:
+    """All that faults can strike. *chance* is for what strikes by chance."""
+
+    chronicle: Chronicle
+    chance: random.Random
+    switch: Switch
+    server: ApiServer
+    nodes: Mapping[str, Node]
+    callers: Sequence[Caller]
+    services: Mapping[str, ServicePlan]
+
+    def lines(self, names: Iterable[str] = ()) -> list[Line]:
+        """Return the ways to the API server of some nodes; of all where none is named."""
+        wanted = set(names)
+        return [node.line for name, node in self.nodes.items() if not wanted or name in wanted]
+
+    def everybody(self) -> tuple[str, ...]:
+        """Return the names of all that are plugged to the switch."""
+        return self.switch.names()
+
+    # Services
+
+    def create_service(self, name: str) -> None:
+        """Create a Service, with endpoints on all nodes."""
+        plan = self.services[name]
+        self.server.create(SERVICES, _NAMESPACE, _service(plan))
+        self.server.create(SLICES, _NAMESPACE, _slice(name, list(self.nodes)))
+
+    def delete_service(self, name: str) -> None:
+        """Delete a Service and its endpoints."""
+        self.server.delete(SERVICES, _NAMESPACE, name)
+        self.server.delete(SLICES, _NAMESPACE, name)
+
+    def set_endpoints(self, name: str, nodes: Sequence[str]) -> None:
+        """Let a Service have a ready endpoint on each of *nodes*, and no others."""
+
+        def change(value: dict[str, object]) -> None:
+            value["endpoints"] = _endpoints(nodes)
+
+        self.server.edit(SLICES, _NAMESPACE, name, change)
+
+    def ingress(self, name: str) -> list[str]:
+        """Return the addresses that a Service's status lists."""
+        found = self.server.store.get(SERVICES, (_NAMESPACE, name))
+        if found is None:
+            return []
+        status = found.value.get("status", {}).get("loadBalancer", {}).get("ingress") or []
+        return [entry.get("ip", "") for entry in status]
+
+
+def _service(plan: ServicePlan) -> dict[str, object]:
+    addresses = ",".join(map(str, plan.addresses))
+    return {
+        "metadata": {"name": plan.name, "annotations": {"kube-vip.io/loadbalancerIPs": addresses}},
+        "spec": {
+            "type": "LoadBalancer",
+            "ports": [{"port": 80}],
+            "externalTrafficPolicy": "Local" if plan.local else "Cluster",
+        },
+    }
+
+
+def _slice(name: str, nodes: Sequence[str]) -> dict[str, object]:
+    return {
+        "metadata": {"name": name, "labels": {"kubernetes.io/service-name": name}},
+        "addressType": "IPv4",
+        "endpoints": _endpoints(nodes),
+    }
+
+
+def _endpoints(nodes: Sequence[str]) -> list[dict[str, object]]:
+    return [
+        {"addresses": [f"10.244.0.{number}"], "nodeName": node, "conditions": {"ready": True}}
+        for number, node in enumerate(nodes, start=1)
+    ]

@@ -1,0 +1,306 @@
+"""Bugs of one line each, and a way to run simulations with one of them that can't leak into the checkout.
+
+Where two lines guard one promise (an elector tells the end of a term, and a keeper looks at the clock itself), neither
+of them alone is a bug that anybody could see, and none of them is here.
+
+``python tests/simulation/mutants.py [NAME ...]`` looks for each of them (all, unless named) within its number of seeds.
+``python tests/simulation/mutants.py --within NAME [arguments of python -m kubevip.testing.simulation]`` runs the
+simulation in a process where one line of one module is another one. The module is compiled from the changed text; no
+file is written, not even bytecode.
+"""
+
+import concurrent.futures
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+import attrs
+
+
+@attrs.frozen
+class Mutant:
+    """In *module*, *right* is *wrong*. It is found with *failover*, within *budget* seeds."""
+
+    name: str
+    module: str
+    right: str
+    wrong: str
+    failover: str = "off"
+    budget: int = 300
+
+    def change(self, source: str) -> str:
+        """Return *source* with the bug in it."""
+        count = source.count(self.right)
+        if count != 1:
+            raise ValueError(
+                f"mutant {self.name}: {self.right!r} is {count} times in {self.module}, and has to be once"
+            )
+        return source.replace(self.right, self.wrong)
+
+
+MUTANTS = {
+    mutant.name: mutant
+    for mutant in (
+        Mutant(
+            "the-term-counts-from-the-answer",
+            "kubevip.election",
+            "self._granted = asked if record.holder == self.identity else None",
+            "self._granted = now if record.holder == self.identity else None",
+        ),
+        Mutant(
+            "the-lease-is-taken-at-the-holders-deadline",
+            "kubevip.election",
+            "expires = self._observed_at + (self._record.duration or self.timing.duration)",
+            "expires = self._observed_at + self.timing.renew_deadline",
+        ),
+        Mutant(
+            "a-renewal-does-not-restart-the-wait",
+            "kubevip.election",
+            "        if not self._continues(record):\n            self._observed_at = now",
+            "        if self._record is None:\n            self._observed_at = now",
+        ),
+        Mutant(
+            "the-news-of-another-holder-changes-nothing",
+            "kubevip.election",
+            "        if record is None or not self._ours(record):\n            self._granted = None",
+            "        if record is None:\n            self._granted = None",
+            failover="fast",
+        ),
+        Mutant(
+            "whoever-has-it-may-announce",
+            "kubevip.runtime.keeper",
+            "return self._mandates.may_claim(vip) and self._is_on_link(vip)",
+            "return self._is_on_link(vip)",
+        ),
+        Mutant(
+            "what-was-held-is-kept",
+            "kubevip.runtime.keeper",
+            "keep=self._handover.lingering(),",
+            "keep=self._held,",
+        ),
+        Mutant(
+            "the-wire-is-not-asked",
+            "kubevip.runtime.keeper",
+            "desired = {vip: term for vip, term in led.items() if self._clearance.has(vip)}",
+            "desired = led",
+        ),
+        Mutant(
+            "an-expired-lease-needs-no-asking",
+            "kubevip.runtime.keeper",
+            "if cause in (Cause.VACANT, Cause.MISSED):",
+            "if cause in (Cause.VACANT, Cause.MISSED, Cause.EXPIRED):",
+        ),
+        Mutant(
+            "nobody-looks-out-for-a-successor",
+            "kubevip.runtime.keeper",
+            "self._handover.watch([vip for vip in self._mandates.governed_by(lease) if vip in self._held])",
+            "self._handover.watch([])",
+        ),
+        Mutant(
+            "the-successor-is-not-believed",
+            "kubevip.runtime.handover",
+            "self._until[vip] = min(self._until[vip], self._now() + SETTLE)",
+            "self._until[vip] = max(self._until[vip], self._now() + SETTLE)",
+        ),
+        Mutant(
+            "who-was-seen-early-is-forgotten",
+            "kubevip.runtime.handover",
+            "self._until[vip] = self._now() + SETTLE if vip in self._superseded else until",
+            "self._until[vip] = until",
+        ),
+        Mutant(
+            "break-before-make",
+            "kubevip.runtime.handover",
+            "over = [vip for vip, until in self._until.items() if until <= now]",
+            "over = list(self._until)",
+        ),
+        Mutant(
+            "a-repetition-asks-nobody",
+            "kubevip.runtime.announcer",
+            "return self._round.get(vip) == this_round and self.may_announce(vip)",
+            "return self._round.get(vip) == this_round",
+        ),
+        Mutant(
+            "no-patience-with-a-late-kernel",
+            "kubevip.runtime.clearance",
+            "PATIENCE = 1.0",
+            "PATIENCE = 0.0",
+        ),
+        Mutant(
+            "an-answer-counts-for-nothing",
+            "kubevip.runtime.clearance",
+            "ready = [*(vip for vip in still if vip not in answered), *over]",
+            "ready = list(still)",
+        ),
+        Mutant(
+            "lifetimes-are-rounded-up",
+            "kubevip.fence",
+            "return max(0, math.floor(min(rest - LATEST_CHECK, (rest - ROUNDING) / WHEEL)))",
+            "return max(0, math.ceil(min(rest - LATEST_CHECK, (rest - ROUNDING) / WHEEL)))",
+        ),
+        Mutant(
+            "the-kernel-is-punctual",
+            "kubevip.fence",
+            "LATEST_CHECK = 0.8",
+            "LATEST_CHECK = 0.0",
+        ),
+        Mutant(
+            "a-lifetime-is-the-whole-lease",
+            "kubevip.reconcile",
+            "rest = term.expires - now",
+            "rest = term.expires - now + 1",
+        ),
+        Mutant(
+            "late-is-as-good-as-in-time",
+            "kubevip.runtime.putting",
+            "not_after = min(step.until for step in steps)",
+            "not_after = max(step.until for step in steps) + 60",
+            budget=2000,
+        ),
+        Mutant(
+            "news-while-leaving-are-taken-for-a-new-term",
+            "kubevip.runtime.keeper",
+            "if not self._mandates.leaves(lease):",
+            "if True:",
+            budget=600,
+        ),
+        Mutant(
+            "a-kernel-that-was-slow-is-never-tried-again",
+            "kubevip.reconcile",
+            "fence.lifetime(rest - lag) or (fence.lifetime(rest) + 1) // 2",
+            "fence.lifetime(rest - lag)",
+            budget=2000,
+        ),
+        Mutant(
+            "who-answers-is-hurried-nevertheless",
+            "kubevip.runtime.pulse",
+            "silent = 0 if answered else silent + 1",
+            "silent = silent + 1",
+            failover="fast",
+        ),
+        Mutant(
+            "nobody-is-ever-missed",
+            "kubevip.heartbeat",
+            "return self._silent_for(now, MISSED + self.rank(now))",
+            "return self._silent_for(now, 1000 * MISSED + self.rank(now))",
+            failover="fast",
+        ),
+        Mutant(
+            "everybody-is-the-last-in-turn",
+            "kubevip.heartbeat",
+            "return sorted({*self.company(now), self.own}).index(self.own)",
+            "return len({*self.company(now), self.own}) + 3",
+            failover="fast",
+        ),
+        Mutant(
+            "candidates-are-not-heard",
+            "kubevip.runtime.pulse",
+            "if leading != (vigil.badge.holder == self._elector.identity):",
+            "if not leading or leading != (vigil.badge.holder == self._elector.identity):",
+            failover="fast",
+        ),
+        Mutant(
+            "the-lease-of-the-missed-is-waited-for",
+            "kubevip.election",
+            "if self._record.holder == self._missed:",
+            "if self._record.holder == self._missed == self.identity:",
+            failover="fast",
+        ),
+        Mutant(
+            "a-deleted-address-is-not-missed",
+            "kubevip.runtime.keeper",
+            "self._held[vip] = attrs.evolve(self._held[vip], ends=None, announced=False)\n        taken",
+            "self._held[vip] = attrs.evolve(self._held[vip], announced=False)\n        taken",
+        ),
+    )
+}
+
+
+class _Loader(importlib.machinery.SourceFileLoader):
+    """Compiles the changed text."""
+
+    def __init__(self, fullname: str, path: str, mutant: Mutant) -> None:
+        super().__init__(fullname, path)
+        self._mutant = mutant
+
+    def get_data(self, path: str) -> bytes:
+        return self._mutant.change(Path(path).read_text(encoding="utf-8")).encode()
+
+    def path_stats(self, path: str) -> dict[str, float]:
+        # Without the time of the file no bytecode is read or written.
+        raise OSError("the file is not what is compiled")
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds one module before all others do."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        self._mutant = mutant
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname != self._mutant.module:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        assert spec is not None
+        assert spec.origin is not None
+        loader = _Loader(fullname, spec.origin, self._mutant)
+        return importlib.util.spec_from_file_location(fullname, spec.origin, loader=loader)
+
+
+def run_with(mutant: Mutant, *, timeout: float = 1800) -> subprocess.CompletedProcess[str]:
+    """Run the simulation with *mutant* in a process of its own, until it is found or its budget is spent."""
+    asked = ("--failover", mutant.failover, "--count", str(mutant.budget), "--jobs", "1", "--patience", "1")
+    return subprocess.run(
+        [sys.executable, __file__, "--within", mutant.name, *asked],
+        env={**os.environ, "PYTHONHASHSEED": "0"},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def found_in(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the first line that tells what was broken; empty where nothing was.
+
+    :raises RuntimeError: if the simulation itself has failed.
+    """
+    told = next((line for line in done.stdout.splitlines() if line.startswith("seed ")), "")
+    if done.returncode != bool(told):
+        raise RuntimeError(f"the simulation ended with {done.returncode}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return told
+
+
+def _find_all(names: Sequence[str]) -> int:
+    """Look for the mutants of these names, and tell of each what found it; return how many were not found."""
+    mutants = [MUTANTS[name] for name in names or MUTANTS]
+    missed = 0
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for mutant, done in zip(mutants, pool.map(run_with, mutants), strict=True):
+            told = found_in(done)
+            missed += not told
+            print(f"{mutant.name} ({mutant.module}): {told or f'not found within {mutant.budget} seeds'}", flush=True)
+    print(f"{len(mutants) - missed} of {len(mutants)} found")
+    return missed
+
+
+def _run_within(mutant: Mutant) -> None:
+    sys.meta_path.insert(0, _Finder(mutant))
+    runpy.run_module("kubevip.testing.simulation", run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--within"]:
+        del sys.argv[1]
+        _run_within(MUTANTS[sys.argv.pop(1)])
+    else:
+        sys.exit(min(1, _find_all(sys.argv[1:])))

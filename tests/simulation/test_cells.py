@@ -1,0 +1,108 @@
+"""Each fault in each mode, one by one: what ``promises.TABLE`` says for the mode is kept.
+
+A new mode is a line of ``MODES``, a new fault a line of ``ONE`` or ``ALL``.
+"""
+
+import functools
+from collections.abc import Mapping
+
+import attrs
+import pytest
+
+from kubevip.testing.simulation.faults import Fault
+from kubevip.testing.simulation.faults_api import ApiCut, ApiErring, ApiForgets, ApiRefusing, ApiSlow
+from kubevip.testing.simulation.faults_node import (
+    Crash,
+    DateStep,
+    Deletion,
+    LinkDown,
+    PowerOff,
+    RefusingKernel,
+    Restart,
+    SlowKernel,
+    Stall,
+)
+from kubevip.testing.simulation.faults_segment import BadSegment, Cut
+from kubevip.testing.simulation.faults_stored import EndpointsGone, LeaseTouched, ServiceGone
+from kubevip.testing.simulation.promises import TABLE
+from kubevip.testing.simulation.scenario import Choice, Scenario, draw
+from kubevip.testing.simulation.verdict import judge
+
+NODES = ("n1", "n2", "n3")
+MODES: Mapping[str, Mapping[str, object]] = {
+    "off": {"failover": "off"},
+    "fast": {"failover": "fast", "heartbeat": 0.1},
+}
+WHEN = {"start": 7.0, "duration": 9.0}
+# Strikes each node in turn, so also the one that holds the addresses.
+ONE = (
+    ApiCut(**WHEN),
+    ApiCut(**WHEN, requests=False),
+    ApiCut(**WHEN, replies=False),
+    ApiRefusing(**WHEN),
+    Crash(**WHEN),
+    Cut(**WHEN),
+    Cut(**WHEN, hear=True),
+    Cut(**WHEN, heard=True),
+    LinkDown(**WHEN),
+    PowerOff(**WHEN),
+    RefusingKernel(**WHEN),
+    Restart(**WHEN),
+    Stall(**WHEN),
+)
+ALL = (
+    ApiCut(**WHEN, nodes=NODES),
+    ApiErring(**WHEN, nodes=NODES, erring=0.5, status=429, losing=0.3, doubling=0.3),
+    ApiErring(**WHEN, nodes=NODES, erring=1.0, status=500),
+    ApiForgets(start=7.0, duration=0.0),
+    ApiRefusing(**WHEN, nodes=NODES),
+    ApiSlow(**WHEN, nodes=NODES, latency=1.0, lag=3.0),
+    BadSegment(**WHEN, loss=0.5, doubling=0.3, delay=0.01),
+    Cut(**WHEN, nodes=("n1", "n2"), hear=True),
+    Cut(**WHEN, nodes=("n1", "n2"), heard=True),
+    DateStep(start=7.0, duration=0.0, nodes=("n1",), seconds=7200),
+    Deletion(start=7.0, duration=0.0, nodes=NODES),
+    EndpointsGone(**WHEN, nodes=NODES, service="web"),
+    LeaseTouched(start=7.0, duration=0.0),
+    ServiceGone(**WHEN, service="web"),
+    SlowKernel(**WHEN, nodes=NODES, delay=0.5, locked=0.1),
+    Stall(**WHEN, nodes=NODES),
+)
+
+
+@functools.cache
+def plain() -> Scenario:
+    """Three nodes with a control plane and a Service."""
+    return next(
+        attrs.evolve(scenario, latency=0.005)
+        for seed in range(1000)
+        if len((scenario := draw(seed, Choice(failover="off"))).clocks) == 3
+        and [service.name for service in scenario.services] == ["web"]
+        and scenario.control_plane
+    )
+
+
+def name(fault: Fault) -> str:
+    return str(fault).split(", at ")[0].replace(" ", "-")
+
+
+def assert_kept(mode: str, *faults: Fault) -> None:
+    _run, violations = judge(attrs.evolve(plain(), faults=faults, **MODES[mode]))
+    assert violations == [], "\n".join(map(str, violations))
+
+
+def test_each_row_of_the_table_is_tried() -> None:
+    assert {attrs.evolve(plain(), **MODES[mode]).mode for mode in MODES} == set(TABLE)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("fault", ONE, ids=name)
+def test_what_strikes_one_node_breaks_no_promise(fault: Fault, mode: str) -> None:
+    for node in NODES:
+        assert_kept(mode, attrs.evolve(fault, nodes=(node,)))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("fault", ALL, ids=name)
+def test_what_strikes_all_breaks_no_promise(fault: Fault, mode: str) -> None:
+    assert_kept(mode, fault)
