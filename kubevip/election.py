@@ -216,20 +216,19 @@ class Candidate:
 
     def leading(self, now: float) -> bool:
         """Tell whether this node may act as the holder at *now*."""
-        return self._granted is not None and now < self._since + self.timing.renew_deadline
-
-    @property
-    def _since(self) -> float:
-        """From when the times of our term count."""
-        return max(self._granted or -math.inf, self._reaffirmed)
+        return self._granted is not None and now < max(self._granted, self._reaffirmed) + self.timing.renew_deadline
 
     def overdue(self, now: float) -> bool:
         """Tell whether this node leads, and should have renewed by *now*."""
-        return self.leading(now) and now >= (self._granted or 0.0) + OVERDUE_PERIODS * self.timing.retry_period
+        return self._leads_since(OVERDUE_PERIODS * self.timing.retry_period, now)
 
     def reaffirmed(self, now: float) -> bool:
         """Tell whether this node leads by its own word: by the Lease alone its deadline would be over."""
-        return self.leading(now) and now >= (self._granted or 0.0) + self.timing.renew_deadline
+        return self._leads_since(self.timing.renew_deadline, now)
+
+    def _leads_since(self, seconds: float, now: float) -> bool:
+        """Tell whether this node leads, and its last renewal was asked for so many seconds ago, or longer."""
+        return self._granted is not None and self.leading(now) and now >= self._granted + seconds
 
     def term(self, now: float) -> Term | None:
         """Return the current term, or ``None`` where this node doesn't lead at *now*."""
@@ -237,12 +236,13 @@ class Candidate:
             return None
         assert self._granted is not None
         assert self._record is not None
+        since = max(self._granted, self._reaffirmed)
         return Term(
             self.lease,
             self.identity,
             self._record.transitions,
-            until=self._since + self.timing.renew_deadline,
-            expires=self._since + self.timing.duration,
+            until=since + self.timing.renew_deadline,
+            expires=since + self.timing.duration,
         )
 
     def standing(self, now: float) -> Standing:
