@@ -16,6 +16,7 @@ PARTS = {
     "start": "start to Lease, memory and processor time of an idle agent",
     "failover": "planned stop, kill -9, SIGSTOP, power-off",
     "frames": "leadership to first frame, for one address and for a thousand",
+    "heartbeats": "what heartbeats cost, a thousand VIPs after a power-off, two minutes of load",
     "thousand": "a planned stop of the holder of a thousand Services",
     "listing": "ten thousand Services listed and watched",
     "provider": "a thousand Services at once, alone and beside ten thousand; a restart",

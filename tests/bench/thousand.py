@@ -12,6 +12,7 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
+import attrs
 from cluster import begin, on_cluster, progress
 from figures import Figure, hand_over, spread
 from kubevip_arp.packet import REPLY, Arp, probe
@@ -33,8 +34,7 @@ async def measure(cluster: Cluster) -> list[Figure]:
     await story.wait(lambda: cluster.holder(SERVICES_LEASE) != "")
     for number in range(COUNT):
         await cluster.create_service(f"service-{number}", str(FIRST + number))
-    last = ServiceKey("default", f"service-{COUNT - 1}")
-    await story.wait(lambda: _is_published(cluster, last), bound=60)
+    await story.wait(Published(cluster, COUNT), bound=60)
     progress(f"{COUNT} Services published")
     await anyio.sleep(3)
     times, lost, sent, exits = [], [], 0, []
@@ -57,9 +57,16 @@ async def measure(cluster: Cluster) -> list[Figure]:
     ]
 
 
-def _is_published(cluster: Cluster, key: ServiceKey) -> bool:
-    service = cluster.stored("services", key) or {}
-    return bool(service.get("status", {}).get("loadBalancer", {}).get("ingress"))
+@attrs.frozen
+class Published:
+    """Whether the last of *count* Services has its address in its status."""
+
+    cluster: Cluster
+    count: int
+
+    def __call__(self) -> bool:
+        service = self.cluster.stored("services", ServiceKey("default", f"service-{self.count - 1}")) or {}
+        return bool(service.get("status", {}).get("loadBalancer", {}).get("ingress"))
 
 
 async def _stop_holder(cluster: Cluster, story: Story) -> tuple[float, dict[str, int], int]:
