@@ -129,9 +129,20 @@ class Trouble:
             for earlier, later in overlaps(found)
             if not any(
                 node in (earlier.node, later.node) and began <= later.start <= began + TIMING.duration + 3
-                for node, began in self.planned
+                for node, began in (*self.planned, *self.releases())
             )
         ]
+
+    def releases(self) -> list[tuple[str, float]]:
+        """Say who has given up a Lease, and when: for the sake of his fitness, too."""
+        holders: dict[LeaseKey, str] = {}
+        found = []
+        for written in self.leases.written:
+            holder = written.record.holder if written.record else ""
+            before, holders[written.lease] = holders.get(written.lease, ""), holder
+            if before and not holder:
+                found.append((before, written.time))
+        return found
 
 
 def now() -> float:
