@@ -10,7 +10,8 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Self
 
 import aiohttp
 import anyio
@@ -22,8 +23,8 @@ log = logging.getLogger(__name__)
 
 # Of what a check says so much is looked at, and shown.
 HEAD, SHOWN = 4096, 200
-# A program that has ended may have left others behind that keep its stderr open: they have so many seconds.
-LAST_WORDS = 0.1
+# How much a pipe holds at most, unless somebody has enlarged it (pipe(7)), and how much is read at once.
+_PIPE, _PART = 1 << 20, 1 << 16
 # What is killed is gone within this many seconds, unless the kernel itself is stuck.
 GONE_WITHIN = 1.0
 
@@ -132,42 +133,73 @@ class Command:
         """Run it once; return why it failed."""
         if self._left is not None and self._left.returncode is None:
             return f"process {self._left.pid} of an earlier check can't be killed"
+        with _Saying.opened() as saying:
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *self._words,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.DEVNULL,
+                    stderr=saying.end,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                return _shown(f"{self._words[0]} can't be started: {error.strerror or error}")
+            try:
+                return _told(await process.wait(), saying.so_far())
+            finally:
+                self._left = process
+                await _end(process)
+
+
+@attrs.define(eq=False)
+class _Saying:
+    """What a program says: the start of it is kept, and it may say as much more as it likes.
+
+    asyncio's own pipes would have its end waited for, too, which those may keep open whom the program has started.
+    """
+
+    _pipe: int
+    end: int
+    _head: bytearray = attrs.field(factory=bytearray, init=False)
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls) -> Iterator[Self]:
+        """Listen while the context is open; *end* is what the program writes to."""
+        loop, (pipe, end) = asyncio.get_running_loop(), os.pipe()
+        os.set_blocking(pipe, False)
+        saying = cls(pipe, end)
+        loop.add_reader(pipe, saying._read)
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self._words,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                start_new_session=True,
-            )
-        except OSError as error:
-            return _shown(f"{self._words[0]} can't be started: {error.strerror or error}")
-        try:
-            return await _result(process)
+            yield saying
         finally:
-            self._left = process
-            await _end(process)
+            loop.remove_reader(pipe)
+            os.close(pipe)
+            os.close(end)
+
+    def _read(self) -> bool:
+        try:
+            part = os.read(self._pipe, _PART)
+        except BlockingIOError:
+            return False
+        self._head += part[: HEAD - len(self._head)]
+        return bool(part)
+
+    def so_far(self) -> bytes:
+        """Return the start of what it has said."""
+        # A program that has ended has said no more than a pipe holds; those that it has left behind may go on.
+        for _ in range(_PIPE // _PART):
+            if not self._read():
+                break
+        return bytes(self._head)
 
 
-async def _result(process: asyncio.subprocess.Process) -> str:
-    head = bytearray()
-    async with asyncio.TaskGroup() as tasks:
-        reading = tasks.create_task(_read(process, head))
-        code = await process.wait()
-        await asyncio.wait([reading], timeout=LAST_WORDS)
-        reading.cancel()
+def _told(code: int, said: bytes) -> str:
     if code == 0:
         return ""
     how = f"exit {code}" if code > 0 else f"killed by {_signal(-code)}"
-    said = _first_line(bytes(head))
-    return f"{how}: {said}" if said else how
-
-
-async def _read(process: asyncio.subprocess.Process, head: bytearray) -> None:
-    """Keep the start of what it writes, and let it write as much more as it likes."""
-    assert process.stderr is not None
-    while part := await process.stderr.read(1 << 16):
-        head += part[: HEAD - len(head)]
+    first = _first_line(said)
+    return f"{how}: {first}" if first else how
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
