@@ -14,6 +14,7 @@ from kubevip.succession import Request, Word
 from kubevip.testing import FakeHost, FaultyLeases, MemoryLeases, Segment, virtual
 from tests.runtime.machine import Machine
 from tests.runtime.test_machines import HANDOVER, LEASE, TIMING, VIP, VIP6, Site, now
+from tests.waiting import until
 
 
 @contextlib.asynccontextmanager
@@ -458,3 +459,46 @@ async def test_the_word_of_a_last_resort_is_taken_back_when_it_is_fit() -> None:
         recover(here.holder)
         await anyio.sleep(1.5)
         assert Word.of(here.leases.record(LEASE)).unfit == ""
+
+
+@contextlib.asynccontextmanager
+async def beating(*names: str) -> AsyncIterator[Site]:
+    """Run machines that send heartbeats."""
+    segment, leases = Segment(), MemoryLeases()
+    made = Site(segment, leases, FakeHost("client", segment))
+    async with contextlib.AsyncExitStack() as stack:
+        for name in names:
+            made.lines[name] = line = FaultyLeases(leases, latency=0.005)
+            machine = Machine(name, segment, line, {VIP: LEASE}, timing=TIMING, heartbeat=0.05)
+            made.machines[name] = await stack.enter_async_context(machine)
+        await anyio.sleep(4.3)
+        yield made
+
+
+async def taken(here: Site, bound: float) -> float:
+    """Kill the holder with its machine; return after how many seconds another one has the Lease."""
+    old = here.holder
+    here.segment.cut_off(old.node)
+    here.lines[old.node].cut()
+    began = now()
+    await until(lambda: here.leases.holder(LEASE) != old.node, bound)
+    return now() - began
+
+
+@virtual
+async def test_with_heartbeats_a_fit_node_takes_over_fast_though_an_unfit_one_is_first() -> None:
+    async with beating("a", "b", "c", "d") as here:
+        others = [machine for machine in here.machines.values() if machine is not here.holder]
+        for machine in others[:-1]:
+            fail(machine)
+        assert await taken(here, 3) < 0.6
+        assert here.leases.holder(LEASE) == others[-1].node
+
+
+@virtual
+async def test_with_heartbeats_unfit_nodes_take_over_when_no_fit_one_has() -> None:
+    async with beating("a", "b", "c") as here:
+        for machine in here.machines.values():
+            if machine is not here.holder:
+                fail(machine)
+        assert 2 < await taken(here, 5) < 3.5
