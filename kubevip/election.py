@@ -202,6 +202,7 @@ class Candidate:
     _races_lost: int = attrs.field(default=0, init=False)
     _resigned: bool = attrs.field(default=False, init=False)
     _stepping_down: bool = attrs.field(default=False, init=False)
+    _staying: bool = attrs.field(default=False, init=False)
     _missed: str = attrs.field(default="", init=False)
     _missed_at: float = attrs.field(default=-math.inf, init=False)
     _renewal_wanted: bool = attrs.field(default=False, init=False)
@@ -251,8 +252,8 @@ class Candidate:
 
     @property
     def stepping_down(self) -> bool:
-        """True while the Lease is being given up: a successor may have it already, and is waited for."""
-        return self._stepping_down
+        """True while the Lease may be given up: a successor may have it already, and is waited for."""
+        return self._stepping_down or self._staying
 
     @property
     def resigned(self) -> bool:
@@ -276,7 +277,7 @@ class Candidate:
             return Wait(self._not_before)
         self._stepping_down = self._stepping_down and self._may_be_ours
         leaving = self._resigned or self._stepping_down
-        if not self._known or (leaving and self._unsure):
+        if not self._known or ((leaving or self._staying) and self._unsure):
             return Read()
         step = self._give_up() if leaving else self._hold_or_campaign(now)
         self._writing = isinstance(step, Write)
@@ -337,7 +338,7 @@ class Candidate:
         # Whatever was seen before, this is how it is: versions go back where a backup was restored.
         self._version = ""
         self._learn(record, record.version if record else "", now)
-        self._unsure = False
+        self._unsure = self._staying = False
 
     def _learn(self, record: Record | None, version: str, now: float) -> None:
         if not self._continues(record):
@@ -376,7 +377,7 @@ class Candidate:
 
         Where the watch has shown what came after it, that counts, and nothing is granted.
         """
-        self._writing = self._unsure = False
+        self._writing = self._unsure = self._staying = False
         if older(record.version, self._version):
             return
         self._known = True
@@ -434,6 +435,11 @@ class Candidate:
         """Give up the Lease with the next step, if it is ours or may be; go on as a candidate, with *deference*."""
         self._stepping_down = True
         self._not_before = -math.inf
+
+    def stay(self) -> None:
+        """Don't step down after all. What has been released is released: if nobody knows, that is asked first."""
+        self._staying = self._staying or self._stepping_down
+        self._stepping_down = False
 
     def _pause(self) -> float:
         return self.timing.retry_period * (1 + JITTER_FACTOR * self._random())

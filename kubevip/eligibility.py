@@ -178,6 +178,10 @@ class Eligibility:
         self._left = record.transitions
         self._offered = self._severity
 
+    def stays(self) -> None:
+        """The Lease is not given up after all."""
+        self._left, self._offered = None, 0
+
     def wish(self, record: Record | None) -> Request | None:
         """Return the request to this node, the holder, that *record* carries."""
         found = Request.of(record)

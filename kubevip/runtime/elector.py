@@ -114,6 +114,11 @@ class Elector:
         self._candidate.step_down()
         self._wake.set()
 
+    def stay(self) -> None:
+        """Don't step down after all, if there is still time. No follower may have been told to hand over."""
+        self._candidate.stay()
+        self._wake.set()
+
     def reconsider(self) -> None:
         """Look anew at what to do: *deference* has changed."""
         self._wake.set()

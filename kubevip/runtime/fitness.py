@@ -169,8 +169,15 @@ class Fitness:
         self._look_at_links(self._now())
 
     def _look_at_links(self, now: float) -> None:
-        if self.needs_link:
-            self.report(Ground.LINK, None if self._keeper.carries(self._elector.lease) else "")
+        if not self.needs_link:
+            return
+        if not self._keeper.carries(self._elector.lease):
+            self.report(Ground.LINK, "")
+        elif Ground.LINK in self.eligibility.statistics(now):
+            # Where the API server is reached by the same link, nobody knows yet: then nothing has to move.
+            self._elector.stay()
+            self.eligibility.stays()
+            self.report(Ground.LINK, None)
 
     def _look_at_vips(self, now: float) -> None:
         """What can't be held here may be held elsewhere."""

@@ -200,7 +200,9 @@ def test_never_two_lead_though_all_step_down_and_defer_at_random(first):
         world.trouble(200, edits=False)
 
         def step_down(world=world):
-            world.chance.choice(world.nodes).candidate.step_down()
+            node = world.chance.choice(world.nodes)
+            node.candidate.step_down()
+            world.soon(world.chance.choice((0.001, 0.02, 2, 100)), node.candidate.stay)
 
         for at in range(0, 200, 7):
             world.soon(at, step_down)
@@ -216,3 +218,31 @@ def test_somebody_leads_again_soon_after_the_last_one_has_stepped_down():
             world.drive(node)
         world.run(20 * turn + 1)
         assert world.leader
+
+
+def test_one_that_stays_in_time_goes_on_leading():
+    a, _left = leader()
+    a.step_down()
+    a.stay()
+    assert a.next(101) == Wait(102)
+
+
+def test_one_that_stays_too_late_is_a_candidate():
+    a, left = leader()
+    a.step_down()
+    step = a.next(101)
+    a.stay()
+    a.wrote(written(step.claim, 9, left), asked=101, now=101.5)
+    assert a.next(101.5).cause is Cause.VACANT
+
+
+def test_one_that_stays_while_nobody_knows_of_its_release_asks_first():
+    a, left = leader()
+    a.step_down()
+    a.next(101)
+    a.stay()
+    a.no_answer(101, 103)
+    assert a.next(103) == Read()
+    a.read(left, 103.5)
+    assert a.leading(103.5)
+    assert a.next(103.5).cause is Cause.RENEWAL

@@ -502,3 +502,33 @@ async def test_with_heartbeats_unfit_nodes_take_over_when_no_fit_one_has() -> No
             if machine is not here.holder:
                 fail(machine)
         assert 2 < await taken(here, 5) < 3.5
+
+
+@virtual
+async def test_a_short_loss_of_the_link_that_the_api_is_reached_by_moves_nothing() -> None:
+    async with site() as here:
+        old = here.holder
+        old.host.links.set_up("eth0", False)
+        here.lines[old.node].cut()
+        await anyio.sleep(1)
+        here.lines[old.node].mend()
+        old.host.links.set_up("eth0", True)
+        assert await here.outage(10) < 0.1
+        assert here.holder is old
+        assert here.leases.record(LEASE).transitions == 0
+
+
+@virtual
+async def test_a_check_that_fails_during_a_short_loss_of_the_link_moves_the_address_afterwards() -> None:
+    async with site() as here:
+        old = here.holder
+        old.host.links.set_up("eth0", False)
+        here.lines[old.node].cut()
+        await anyio.sleep(0.5)
+        fail(old)
+        await anyio.sleep(0.5)
+        here.lines[old.node].mend()
+        old.host.links.set_up("eth0", True)
+        await anyio.sleep(5)
+        assert here.holder is not old
+        assert here.longest_overlap() < HANDOVER
