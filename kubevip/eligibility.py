@@ -160,7 +160,7 @@ class Eligibility:
 
     # What follows for a holder
 
-    def should_leave(self, record: Record | None, *, leading: bool, now: float) -> bool:
+    def should_leave(self, record: Record | None, now: float) -> bool:
         """Tell whether the Lease, which is ours, has to be given up now for the sake of fitness."""
         self.expire(now)
         ours = record is not None and record.holder == self.node

@@ -65,6 +65,7 @@ class Fitness:
     _answered: set[tuple[int, str]] = attrs.field(factory=set, init=False)
     _refused: Word | None = attrs.field(default=None, init=False)
     _unreadable: str = attrs.field(default="", init=False)
+    _expecting: int = attrs.field(default=-1, init=False)
     _ailing_since: float | None = attrs.field(default=None, init=False)
     _ask_at: float = attrs.field(default=0.0, init=False)
     _asked: int = attrs.field(default=0, init=False)
@@ -88,8 +89,8 @@ class Fitness:
 
     def look(self) -> None:
         """Act on what is known now."""
-        now, record, term = self._now(), self._elector.record, self._elector.term
-        leave = self.eligibility.should_leave(record, leading=term is not None, now=now)
+        now, record = self._now(), self._elector.record
+        leave = self.eligibility.should_leave(record, now)
         if record is not None and leave:
             worst = self.eligibility.grounds(now)[0].ground
             self._step_down(record, worst.word, self.eligibility.why(now), reached=worst is not Ground.LINK)
@@ -101,7 +102,9 @@ class Fitness:
     def _step_down(self, record: Record, reason: str, text: str, *, reached: bool) -> None:
         self._given_up[reason] += 1
         log.warning("giving up the Lease", extra={"lease": str(self._elector.lease), "reason": text})
-        if reached and self._elector.term is not None:
+        term = self._elector.term
+        if reached and term is not None:
+            self._expecting = term.token
             self._keeper.expect_successor(self._elector.lease)
         self.eligibility.left(record)
         self._elector.step_down()
@@ -174,9 +177,11 @@ class Fitness:
         if not self._keeper.carries(self._elector.lease):
             self.report(Ground.LINK, "")
         elif Ground.LINK in self.eligibility.statistics(now):
-            # Where the API server is reached by the same link, nobody knows yet: then nothing has to move.
-            self._elector.stay()
-            self.eligibility.stays()
+            term = self._elector.term
+            if term is None or term.token != self._expecting:
+                # Where the API server is reached by the same link, nobody knows yet: then nothing has to move.
+                self._elector.stay()
+                self.eligibility.stays()
             self.report(Ground.LINK, None)
 
     def _look_at_vips(self, now: float) -> None:

@@ -26,7 +26,7 @@ def eligibility(*grounds: Ground, node: str = "a", **options: object) -> Eligibi
 
 
 def leaves(made: Eligibility, seen: object = OURS, now: float = 0.0) -> bool:
-    return made.should_leave(seen, leading=True, now=now)
+    return made.should_leave(seen, now)
 
 
 @pytest.mark.parametrize("ground", GRAVE)

@@ -532,3 +532,22 @@ async def test_a_check_that_fails_during_a_short_loss_of_the_link_moves_the_addr
         await anyio.sleep(5)
         assert here.holder is not old
         assert here.longest_overlap() < HANDOVER
+
+
+@virtual
+async def test_a_handover_that_has_begun_is_not_called_off_when_a_link_comes_back() -> None:
+    async with site() as here:
+        old = here.holder
+        here.lines[old.node].cut()
+        fail(old)
+        await anyio.sleep(0.3)
+        old.host.links.set_up("eth0", False)
+        await anyio.sleep(0.1)
+        old.host.links.set_up("eth0", True)
+        recover(old)
+        here.lines[old.node].mend()
+        await anyio.sleep(10)
+        holder = here.holder
+        assert holder.keeper.term_of(VIP) is not None
+        assert here.client.reach(VIP.address) == holder.node
+        assert here.longest_overlap() < HANDOVER
