@@ -551,3 +551,18 @@ async def test_a_handover_that_has_begun_is_not_called_off_when_a_link_comes_bac
         assert holder.keeper.term_of(VIP) is not None
         assert here.client.reach(VIP.address) == holder.node
         assert here.longest_overlap() < HANDOVER
+
+
+@virtual
+async def test_one_that_is_about_to_hand_over_claims_nothing_any_more() -> None:
+    async with site() as here:
+        old = here.holder
+        here.lines[old.node].latency = 0.3
+        here.lines[old.node].chance = lambda: 1.0
+        assert old.keeper.may_announce(VIP)
+        fail(old)
+        # A successor may be there before the answer to the release is.
+        assert old.leads(LEASE)
+        assert not old.keeper.may_announce(VIP)
+        assert await here.outage(5) == 0
+        assert here.holder is not old
