@@ -1,8 +1,9 @@
 """The agent: the only place, beside ``hold()``, that knows every part."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 
 import anyio
 import anyio.abc
@@ -11,6 +12,7 @@ import attrs
 from kubevip.assembly import Parts, holding
 from kubevip.claims import CONTROL_PLANE, Claims
 from kubevip.config import Settings, kubeconfig_candidates
+from kubevip.controllers.health import Health
 from kubevip.controllers.ownership import Ownership
 from kubevip.controllers.placing import AUTO, Placing
 from kubevip.controllers.publishing import Publishing
@@ -57,6 +59,7 @@ class Agent:
     _electors: dict[LeaseKey, Elector] = attrs.field(factory=dict, init=False)
     _pulses: dict[LeaseKey, Pulse] = attrs.field(factory=dict, init=False)
     _services: Services | None = attrs.field(default=None, init=False)
+    _health: Health | None = attrs.field(default=None, init=False)
     _reflectors: dict[str, AnyReflector] = attrs.field(factory=dict, init=False)
 
     def stop(self) -> None:
@@ -111,8 +114,10 @@ class Agent:
         addresses = settings.control_plane.addresses if control_plane else ()
         governing = dict.fromkeys(addresses, control_plane) if control_plane else {}
         ownership = Ownership(Claims(governing, services), parts.keeper)
+        self._health = Health(settings, client, leases, parts.keeper, parts.links, self._timing())
         for key in dict.fromkeys(key for key in (control_plane, services) if key is not None):
-            self._electors[key] = self._elector(key, leases, parts, tasks)
+            self._electors[key] = elector = self._elector(key, leases, parts, tasks)
+            self._health.watch(elector, hears=partial(self._heard, key))
         await self._surroundings.warn(tuple(self._electors))
         if control_plane:
             ownership.claim(CONTROL_PLANE, [placing.control_plane(address) for address in addresses])
@@ -121,6 +126,7 @@ class Agent:
             self._start_services(client, ownership, placing, services, tasks)
             if services != control_plane:
                 tasks.start_soon(self._campaign_when_synced, self._electors[services])
+        tasks.start_soon(self._health.run)
         tasks.start_soon(supervised, "renewing credentials", client.keep_credentials_fresh)
 
     def _elector(self, key: LeaseKey, leases: KubeLeases, parts: Parts, tasks: anyio.abc.TaskGroup) -> Elector:
@@ -141,6 +147,10 @@ class Agent:
         if manner is not OnApiLoss.FENCE:
             tasks.start_soon(supervised, "holding on", reprieve.run)
         return elector
+
+    def _heard(self, lease: LeaseKey) -> Collection[str] | None:
+        pulse = self._pulses.get(lease)
+        return pulse.statistics().hears if pulse else None
 
     def _start_services(
         self,
@@ -262,6 +272,7 @@ class Agent:
             announcers={each.name: each.statistics() for each in parts.announcers.values()} if parts else {},
             services=self._services.statistics() if self._services else None,
             reflectors={name: reflector.statistics() for name, reflector in self._reflectors.items()},
+            health=self._health.statistics() if self._health else None,
             pulses={lease: pulse.statistics() for lease, pulse in self._pulses.items()},
         )
 

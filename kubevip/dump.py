@@ -14,6 +14,7 @@ def dump(given: Mapping[str, object], now: AgentStatistics, links: Iterable[Link
     sections = {
         "BASIC CONFIGURATION": _basic(given, now),
         "LEADER ELECTION CONFIGURATION": _elections(now),
+        "HEALTH": _health(now),
         "ARP/NDP CONFIGURATION": _announcing(now),
         "SERVICES CONFIGURATION": _services(now),
         "NETWORK INTERFACES": _interfaces(links),
@@ -38,6 +39,21 @@ def _elections(now: AgentStatistics) -> Iterator[str]:
         yield f"{elector.lease}: {elector.standing.value}; holder {holder}; terms {elector.transitions}"
         if elector.last_error:
             yield f"{elector.lease}: {elector.last_error}"
+
+
+def _health(now: AgentStatistics) -> Iterator[str]:
+    if now.health is None:
+        return
+    for lease, fitness in now.health.fitness.items():
+        why = "; ".join(text or ground.value for ground, text in fitness.unfit.items())
+        yield f"{lease}: {f'not fit: {why}' if why else 'fit'}{', held as the last resort' * fitness.last_resort}"
+        for reason, count in fitness.given_up.items():
+            yield f"{lease}: given up {count} times: {reason}"
+    for check in now.health.checks:
+        health = {None: "no result yet", True: "healthy", False: "failing"}[check.healthy]
+        yield f"check {check.name}: {health}; {check.failures} of {check.runs} failed; took {check.seconds:.3f} s"
+        if check.last:
+            yield f"check {check.name}: {check.last}"
 
 
 def _announcing(now: AgentStatistics) -> Iterator[str]:

@@ -93,8 +93,9 @@ class Record:
     """What a Lease says. *holder* is empty where nobody holds it.
 
     *acquired* and *renewed* are the Lease's own texts, only ever compared for change; *version* is its
-    resourceVersion. *badge* is what its holder says of its heartbeats (``kubevip.heartbeat``). *original* is for the
-    store alone, which gets the record back with a write.
+    resourceVersion. *badge* is what its holder says of its heartbeats (``kubevip.heartbeat``), *word* what it says of
+    itself, and *request* what somebody asks of it (``kubevip.succession``). *original* is for the store alone, which
+    gets the record back with a write.
     """
 
     holder: str
@@ -105,6 +106,8 @@ class Record:
     version: str = ""
     badge: str = attrs.field(default="", repr=False)
     original: object = attrs.field(default=None, eq=False, repr=False)
+    word: str = ""
+    request: str = ""
 
     @property
     def vacant(self) -> bool:
@@ -112,15 +115,15 @@ class Record:
         return not self.holder
 
     def says_the_same(self, other: "Record") -> bool:
-        """Compare all but the version: client-go restarts its wait only when the record itself changed."""
-        return attrs.evolve(self, version="") == attrs.evolve(other, version="")
+        """Compare what the holder wrote: client-go restarts its wait only when the record itself changed."""
+        return attrs.evolve(self, version="", request="") == attrs.evolve(other, version="", request="")
 
 
 @attrs.frozen
 class Claim:
     """What a write would make of a Lease. *fresh*: the term starts now, so its acquire time is now.
 
-    A *badge* is written; where there is none, that of the Lease stays.
+    A *badge* is written, and a *word*; where there is none, that of the Lease stays.
     """
 
     holder: str
@@ -128,6 +131,7 @@ class Claim:
     transitions: int
     fresh: bool
     badge: str = attrs.field(default="", repr=False)
+    word: str = ""
 
 
 class Cause(enum.Enum):
@@ -178,13 +182,15 @@ class Candidate:
     """One node in the election for one Lease.
 
     It starts out knowing nothing. ``resign()`` makes it give up the Lease, if it has it, and campaign no
-    more.
+    more; ``step_down()`` makes it give it up once. *deference* returns for how many seconds it leaves a Lease that
+    may be taken to others, from the record on; ``inf`` is for ever.
     """
 
     lease: LeaseKey
     identity: str
     timing: Timing
     _random: Callable[[], float] = random.random
+    deference: Callable[[Record | None], float] = lambda _record: 0.0
 
     _known: bool = attrs.field(default=False, init=False)
     _record: Record | None = attrs.field(default=None, init=False)
@@ -198,7 +204,10 @@ class Candidate:
     _twin: bool = attrs.field(default=False, init=False)
     _races_lost: int = attrs.field(default=0, init=False)
     _resigned: bool = attrs.field(default=False, init=False)
+    _stepping_down: bool = attrs.field(default=False, init=False)
+    _staying: bool = attrs.field(default=False, init=False)
     _missed: str = attrs.field(default="", init=False)
+    _missed_at: float = attrs.field(default=-math.inf, init=False)
     _renewal_wanted: bool = attrs.field(default=False, init=False)
     _doubted: float = attrs.field(default=-math.inf, init=False)
 
@@ -259,6 +268,11 @@ class Candidate:
         return Standing.FOLLOWING
 
     @property
+    def stepping_down(self) -> bool:
+        """True while the Lease may be given up: a successor may have it already, and is waited for."""
+        return self._stepping_down or self._staying
+
+    @property
     def resigned(self) -> bool:
         """True once the Lease is given up for good: nothing is left to do."""
         return self._resigned and not self._may_be_ours
@@ -278,9 +292,11 @@ class Candidate:
         """Return what to do at *now*: one step, whose outcome is to be reported before the next is asked for."""
         if now < self._not_before:
             return Wait(self._not_before)
-        if not self._known or (self._resigned and self._unsure):
+        self._stepping_down = self._stepping_down and self._may_be_ours
+        leaving = self._resigned or self._stepping_down
+        if not self._known or ((leaving or self._staying) and self._unsure):
             return Read()
-        step = self._give_up() if self._resigned else self._hold_or_campaign(now)
+        step = self._give_up() if leaving else self._hold_or_campaign(now)
         self._writing = isinstance(step, Write)
         self._renewal_wanted = False
         return step
@@ -296,17 +312,22 @@ class Candidate:
             assert self._granted is not None
             due = -math.inf if self._renewal_wanted else self.timing.beat_after(self._granted)
             return Wait(due) if now < due else self._claim(Cause.RENEWAL)
-        if self._record is None:
-            return self._claim(Cause.ABSENT)
-        if self._record.vacant:
-            return self._claim(Cause.VACANT)
-        if self._ours(self._record):
+        if self._record is not None and self._ours(self._record):
             return self._claim(Cause.OURS)
+        cause, since = self._opening()
+        at = since + self.deference(self._record)
+        return Wait(at) if now < at else self._claim(cause)
+
+    def _opening(self) -> tuple[Cause, float]:
+        """Tell why and from when on the Lease may be taken from whoever has it."""
+        if self._record is None:
+            return Cause.ABSENT, self._observed_at
+        if self._record.vacant:
+            return Cause.VACANT, self._observed_at
         if self._record.holder == self._missed:
-            return self._claim(Cause.MISSED)
+            return Cause.MISSED, self._missed_at
         # A Lease that states no duration is given ours: client-go would take it at once, which isn't safer.
-        expires = self._observed_at + (self._record.duration or self.timing.duration)
-        return Wait(expires) if now < expires else self._claim(Cause.EXPIRED)
+        return Cause.EXPIRED, self._observed_at + (self._record.duration or self.timing.duration)
 
     def _claim(self, cause: Cause) -> Write:
         record = self._record
@@ -334,7 +355,7 @@ class Candidate:
         # Whatever was seen before, this is how it is: versions go back where a backup was restored.
         self._version = ""
         self._learn(record, record.version if record else "", now)
-        self._unsure = False
+        self._unsure = self._staying = False
 
     def _learn(self, record: Record | None, version: str, now: float) -> None:
         if not self._continues(record):
@@ -343,6 +364,9 @@ class Candidate:
             self._twin = self._written_by_twin(record)
             # Whoever was missed is there again, or somebody else has taken its place.
             self._missed = ""
+        elif self._observed_at == -math.inf:
+            # There never was a Lease, as far as we know.
+            self._observed_at = now
         self._record = record
         self._version = version or self._version
         if record is None or not self._ours(record):
@@ -371,7 +395,7 @@ class Candidate:
         Where the watch has shown what came after it, that counts, and nothing is granted. Neither is it where the term
         was given up since the request: the Lease says that it is ours, and has to be taken anew.
         """
-        self._writing = self._unsure = False
+        self._writing = self._unsure = self._staying = False
         if older(record.version, self._version):
             return
         self._known = True
@@ -407,9 +431,10 @@ class Candidate:
         else:
             self._not_before = now + self._pause()
 
-    def miss(self, holder: str) -> None:
-        """Take the Lease from *holder* now, if it has it; with an empty name, wait as usual."""
-        self._missed = holder
+    def miss(self, holder: str, now: float) -> None:
+        """Take the Lease from *holder*, if it has it, as from *now* on; with an empty name, wait as usual."""
+        if holder != self._missed:
+            self._missed, self._missed_at = holder, now
 
     def hurry_renewal(self) -> None:
         """Renew with the next step, if we lead."""
@@ -433,6 +458,16 @@ class Candidate:
         """Give up the Lease with the next step, and campaign no more."""
         self._resigned = True
         self._not_before = -math.inf
+
+    def step_down(self) -> None:
+        """Give up the Lease with the next step, if it is ours or may be; go on as a candidate, with *deference*."""
+        self._stepping_down = True
+        self._not_before = -math.inf
+
+    def stay(self) -> None:
+        """Don't step down after all. What has been released is released: if nobody knows, that is asked first."""
+        self._staying = self._staying or self._stepping_down
+        self._stepping_down = False
 
     def _pause(self) -> float:
         return self.timing.retry_period * (1 + JITTER_FACTOR * self._random())

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from kubevip.controllers.health import HealthStatistics
 from kubevip.election import Standing
 from kubevip.kube.reflector import ReflectorStatistics
 from kubevip.runtime.elector import ElectorStatistics
@@ -41,6 +42,8 @@ def metrics(now: AgentStatistics) -> Iterator[Metric]:
     yield from _services(now)
     yield from _watches(now.reflectors)
     yield from _heartbeats(now)
+    if now.health is not None:
+        yield from _health(now.health)
 
 
 def provider_metrics(now: ProviderStatistics) -> Iterator[Metric]:
@@ -131,6 +134,27 @@ def _heartbeats(now: AgentStatistics) -> Iterator[Metric]:
         yield _counter(f"kubevip_heartbeats_{name}", help_text, ["lease_name"], counts)
     hears = [(labels, len(pulse.hears)) for labels, pulse in pulses]
     yield _gauge("kubevip_heartbeats_peers", "Other nodes that are heard now", ["lease_name"], hears)
+
+
+def _health(now: HealthStatistics) -> Iterator[Metric]:
+    fitness = [(lease.name, each) for lease, each in now.fitness.items()]
+    eligible = [((name,), int(not each.unfit)) for name, each in fitness]
+    yield _gauge("kubevip_eligible", "Whether nothing is against this node", ["lease_name"], eligible)
+    grounds = [((name, ground.word), 1) for name, each in fitness for ground in each.unfit]
+    yield _gauge("kubevip_ineligible_info", "What is against this node", ["lease_name", "reason"], grounds)
+    held = [((name,), int(each.last_resort)) for name, each in fitness]
+    yield _gauge("kubevip_last_resort", "Whether it holds a Lease that no fit node took", ["lease_name"], held)
+    given_up = [((name, reason), count) for name, each in fitness for reason, count in each.given_up.items()]
+    yield _counter("kubevip_leases_given_up", "Leases given up for others", ["lease_name", "reason"], given_up)
+    asked = [((name,), each.asked) for name, each in fitness]
+    yield _counter("kubevip_leases_asked_for", "Requests to the holder of a Lease", ["lease_name"], asked)
+    known = [((check.name,), int(check.healthy)) for check in now.checks if check.healthy is not None]
+    yield _gauge("kubevip_check_healthy", "Whether a check succeeds, by rise and fall", ["check"], known)
+    for name, help_text in (("runs", "Runs of a check"), ("failures", "Runs of a check that failed")):
+        counts = [((check.name,), getattr(check, name)) for check in now.checks]
+        yield _counter(f"kubevip_check_{name}", help_text, ["check"], counts)
+    took = [((check.name,), check.seconds) for check in now.checks]
+    yield _gauge("kubevip_check_seconds", "How long the last run took", ["check"], took)
 
 
 def _services(now: AgentStatistics) -> Iterator[Metric]:

@@ -11,7 +11,7 @@ from kubevip.election import Claim, Record
 from kubevip.errors import NetworkError
 from kubevip.model import Family, IPAddress, LeaseKey, Vip
 
-__all__ = ["Addresses", "Api", "Host", "LeaseStore", "Link", "Links", "Observation", "Presence"]
+__all__ = ["Addresses", "Api", "Asking", "Host", "LeaseStore", "Link", "Links", "Observation", "Presence"]
 
 
 class Api(Protocol):
@@ -62,6 +62,17 @@ class LeaseStore(Protocol):
         """Report each change of the Lease while the context is open, and its present state at first.
 
         The watch heals itself; what happens in between is only seen as its result.
+        """
+
+
+class Asking(Protocol):
+    """Lets others than its holder write into a Lease, without touching what an election goes by."""
+
+    async def ask(self, lease: LeaseKey, request: str, base: Record) -> Record:
+        """Write *request* (``kubevip.succession``) into the Lease if it still is at *base*; empty removes it.
+
+        :raises LeaseConflict: if it isn't.
+        :raises ApiError: if there is no answer, or another one.
         """
 
 

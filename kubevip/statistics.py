@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from kubevip.accounts import AccountsStatistics
+from kubevip.controllers.health import HealthStatistics
 from kubevip.controllers.services import ServicesStatistics
 from kubevip.election import Standing
 from kubevip.kube.reflector import ReflectorStatistics
@@ -34,6 +35,7 @@ class AgentStatistics:
     services: ServicesStatistics | None
     reflectors: Mapping[str, ReflectorStatistics]
     pulses: Mapping[LeaseKey, PulseStatistics] = attrs.field(factory=dict)
+    health: HealthStatistics | None = None
 
     def ailments(self) -> list[str]:
         """Say why the process has to be started anew; empty while it is alive."""

@@ -10,6 +10,7 @@ COMMANDS = {
     "backends": "list the backends that are installed",
     "demo": "three nodes, a client and an API server in network namespaces: watch addresses move",
     "emulator": "serve a small Kubernetes API, for trying things out and for tests",
+    "handover": "hand an address over to another node, and say what came of it",
     "ipam": "check pools of addresses, show who has what, plan an edit of the ConfigMap",
     "manifest": "print manifests that run the agent and the provider in a cluster",
     "provider": "give LoadBalancer Services their addresses from pools",

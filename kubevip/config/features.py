@@ -17,7 +17,7 @@ from kubevip.config.setting import Alias, NoEffect, NotYet, setting
 _EGRESS = NotYet("egress from a Service's address", "stay with kube-vip where Services ask for it")
 _NAMES = NoEffect("DNS names and DHCP are not there yet")
 _ETCD = NotYet("election by etcd", "leave it out to elect by Leases")
-_LOSE = NotYet("leaving when the interface is down", "leave vip_loseleadership out")
+_LOSE = NoEffect("a node whose interface is down gives its addresses up at once in any case")
 
 
 @attrs.frozen(kw_only=True)
@@ -154,7 +154,7 @@ class Extras:
         form=form.BOOLEAN,
         default=False,
         since="1.2.2",
-        support=_LOSE,
+        support=NoEffect(_LOSE.why, silent=True),
         help="give up when the interface stays down",
     )
     lose_leadership_timeout: float = setting(
@@ -162,7 +162,6 @@ class Extras:
         flags=("--loseLeadershiptTimeoutSeconds", "--loseLeadershipTimeoutSeconds"),
         form=form.seconds(0),
         default=30.0,
-        needs=("vip_loseleadership",),
         since="1.2.2",
         support=_LOSE,
         help="seconds that the interface may be down",

@@ -12,7 +12,7 @@ _MODE = "use vip_arp=true, or stay with kube-vip on these nodes"
 _BALANCER = NotYet("balancing the API servers by IPVS", "leave lb_enable out")
 _TABLE = NotYet("routing-table mode", _MODE)
 _WIREGUARD = NotYet("WireGuard mode", _MODE)
-_HEALTH = NotYet("checking the API server by a URL", "leave control_plane_health_check_address out")
+_HEALTH = NotYet("checking the API server by a URL", "use vip_check_http in ARP mode")
 
 
 @attrs.frozen(kw_only=True)

@@ -51,10 +51,15 @@ def seconds(low: int = 1, high: int = INT32) -> Form[float]:
 
 def short_seconds(high: int) -> Form[float]:
     """Seconds with up to three decimals, at most *high*."""
+    return some_seconds(0, high)
+
+
+def some_seconds(low: float, high: int) -> Form[float]:
+    """Seconds with up to three decimals, from *low* to *high*."""
 
     def read(text: str) -> float:
-        if not _DECIMAL.fullmatch(text) or float(text) > high:
-            raise ValueError(f"write seconds from 0 to {high}, such as 3 or 0.5")
+        if not _DECIMAL.fullmatch(text) or not low <= float(text) <= high:
+            raise ValueError(f"write seconds from {low:g} to {high}, such as 3 or 0.5")
         return round(float(text), 3)
 
     return Form("seconds", read, lambda value: f"{value:.3f}".rstrip("0").rstrip("."))

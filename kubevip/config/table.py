@@ -9,6 +9,7 @@ import attrs
 from kubevip.config.bgp import Bgp
 from kubevip.config.core import Arp, ControlPlane, Node
 from kubevip.config.features import Egress, Etcd, Extras, Naming
+from kubevip.config.fitness import Fitness
 from kubevip.config.modes import Balancer, ControlPlaneHealth, RoutingTable, Wireguard
 from kubevip.config.process import Kubernetes, Logging, Serving
 from kubevip.config.retired import CONFIG_FILE, ELSEWHERE, RETIRED
@@ -29,6 +30,7 @@ class Settings:
     control_plane: ControlPlane = attrs.field(factory=ControlPlane, metadata={_TITLE: "Control plane"})
     services: Services = attrs.field(factory=Services, metadata={_TITLE: "Services"})
     election: Election = attrs.field(factory=Election, metadata={_TITLE: "Election"})
+    fitness: Fitness = attrs.field(factory=Fitness, metadata={_TITLE: "Fitness and preference"})
     kubernetes: Kubernetes = attrs.field(factory=Kubernetes, metadata={_TITLE: "API server"})
     serving: Serving = attrs.field(factory=Serving, metadata={_TITLE: "Metrics and health"})
     logging: Logging = attrs.field(factory=Logging, metadata={_TITLE: "Logging"})

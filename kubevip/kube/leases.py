@@ -9,7 +9,7 @@ import anyio
 import attrs
 import msgspec
 
-from kubevip import heartbeat
+from kubevip import heartbeat, succession
 from kubevip.election import Claim, Record
 from kubevip.errors import Conflict, LeaseConflict, NotFound
 from kubevip.kube.reflector import Reflector
@@ -22,6 +22,7 @@ SILENCE = 30.0
 # A candidate that sees nothing takes nothing: it asks again soon.
 LONGEST_PAUSE = 2.0
 
+_VERSION = "coordination.k8s.io/v1"
 _DECODER = msgspec.json.Decoder(RawLease)
 
 
@@ -58,6 +59,20 @@ class KubeLeases:
         except NotFound as error:
             if base is None:
                 raise
+            raise LeaseConflict(str(error), status=error.status, reason=error.reason) from error
+        return to_record(_DECODER.decode(answer))
+
+    async def ask(self, lease: LeaseKey, request: str, base: Record) -> Record:
+        """Write *request* to the holder into the Lease, or remove it; see ``kubevip.ports.Asking``."""
+        found = base.original if isinstance(base.original, RawLease) else RawLease()
+        metadata = {**found.metadata, "name": lease.name, "namespace": lease.namespace, "resourceVersion": base.version}
+        metadata.pop("managedFields", None)
+        others = {key: text for key, text in (metadata.get("annotations") or {}).items() if key != succession.REQUEST}
+        metadata["annotations"] = others | ({succession.REQUEST: request} if request else {})
+        body = {"apiVersion": _VERSION, "kind": "Lease", "metadata": metadata, "spec": found.spec or {}}
+        try:
+            answer = await self._client.request("PUT", LEASES.path(lease.namespace, lease.name), body=body)
+        except (Conflict, NotFound) as error:
             raise LeaseConflict(str(error), status=error.status, reason=error.reason) from error
         return to_record(_DECODER.decode(answer))
 
@@ -102,7 +117,7 @@ class _Observer:
 
 def to_record(lease: RawLease) -> Record:
     """Read a Lease. One without a holder is vacant, one without a duration states 0."""
-    spec = lease.spec or {}
+    spec, annotations = lease.spec or {}, lease.metadata.get("annotations") or {}
     return Record(
         holder=spec.get("holderIdentity") or "",
         duration=float(spec.get("leaseDurationSeconds") or 0),
@@ -110,15 +125,18 @@ def to_record(lease: RawLease) -> Record:
         acquired=spec.get("acquireTime") or "",
         renewed=spec.get("renewTime") or "",
         version=str(lease.metadata.get("resourceVersion", "")),
-        badge=(lease.metadata.get("annotations") or {}).get(heartbeat.ANNOTATION, ""),
+        badge=annotations.get(heartbeat.ANNOTATION, ""),
         original=lease,
+        word=annotations.get(succession.WORD, ""),
+        request=annotations.get(succession.REQUEST, ""),
     )
 
 
 def to_body(lease: LeaseKey, claim: Claim, base: Record | None, now: datetime.datetime) -> dict[str, Any]:
     """Build the object that a write sends: *base* with the claim in it, all else left as it was."""
     moment = micro_time(now)
-    annotations = {heartbeat.ANNOTATION: claim.badge} if claim.badge else {}
+    said = {heartbeat.ANNOTATION: claim.badge, succession.WORD: claim.word}
+    annotations = {name: text for name, text in said.items() if text}
     spec: dict[str, Any] = {}
     metadata: dict[str, Any] = {"name": lease.name, "namespace": lease.namespace}
     if base is not None:
@@ -136,7 +154,7 @@ def to_body(lease: LeaseKey, claim: Claim, base: Record | None, now: datetime.da
         "renewTime": moment,
         "acquireTime": moment if claim.fresh or not spec.get("acquireTime") else spec["acquireTime"],
     }
-    return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+    return {"apiVersion": _VERSION, "kind": "Lease", "metadata": metadata, "spec": spec}
 
 
 def micro_time(moment: datetime.datetime) -> str:

@@ -59,6 +59,12 @@ class Elector:
     _follower: Follower
     badge: Callable[[Claim, Record | None], str] = lambda _claim, _base: ""
     """What to write into the Lease of our heartbeats with a claim to what it was before; empty for nothing."""
+    word: Callable[[Claim, Record | None], str] = lambda _claim, _base: ""
+    """What to write into it of ourselves as its holder; empty for nothing."""
+    deference: Callable[[Record | None], float] = lambda _record: 0.0
+    """For how many seconds a Lease that may be taken is left to others; see ``election.Candidate``."""
+    seen: Callable[[], None] = lambda: None
+    """Called whenever more is known of the Lease."""
 
     _candidate: Candidate = attrs.field(init=False)
     _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
@@ -73,6 +79,7 @@ class Elector:
 
     def __attrs_post_init__(self) -> None:
         self._candidate = Candidate(self.lease, self.identity, self.timing)
+        self._candidate.deference = lambda record: self.deference(record)
 
     @property
     def term(self) -> Term | None:
@@ -113,7 +120,7 @@ class Elector:
 
         That is only right where nobody answers for what the Lease protects.
         """
-        self._candidate.miss(holder)
+        self._candidate.miss(holder, self._now())
         self._wake.set()
 
     def doubt(self) -> None:
@@ -125,6 +132,23 @@ class Elector:
     def renew(self) -> None:
         """Renew now, if we lead, to learn whether we still do."""
         self._candidate.hurry_renewal()
+        self._wake.set()
+
+    def step_down(self) -> None:
+        """Release the Lease if we have it, and go on as a candidate: *deference* says how soon it may be ours again.
+
+        A follower that is to hand over has to be told before.
+        """
+        self._candidate.step_down()
+        self._wake.set()
+
+    def stay(self) -> None:
+        """Don't step down after all, if there is still time. No follower may have been told to hand over."""
+        self._candidate.stay()
+        self._wake.set()
+
+    def reconsider(self) -> None:
+        """Look anew at what to do: *deference* has changed."""
         self._wake.set()
 
     def resign(self) -> None:
@@ -164,6 +188,7 @@ class Elector:
                 while not self._candidate.resigned:
                     await self._step()
                     self._tell()
+                    self.seen()
         finally:
             if self._deadline is not None:
                 self._deadline.cancel()
@@ -201,7 +226,9 @@ class Elector:
             self._follower.campaigning(self.lease, write.cause)
         try:
             with anyio.fail_after(self.timing.attempt_timeout):
-                claim = attrs.evolve(write.claim, badge=self.badge(write.claim, write.base))
+                claim = attrs.evolve(
+                    write.claim, badge=self.badge(write.claim, write.base), word=self.word(write.claim, write.base)
+                )
                 record = await self._store.write(self.lease, claim, write.base)
         except Conflict:
             self._candidate.lost_race(self._now())
@@ -225,6 +252,7 @@ class Elector:
         self._answered()
         self._wake.set()
         self._tell()
+        self.seen()
 
     def _failed(self, asked: float, error: Exception, doing: str) -> None:
         self._failures += 1

@@ -18,6 +18,7 @@ import attrs
 
 from kubevip import reconcile
 from kubevip.election import Cause, Standing, Timing
+from kubevip.errors import LinkNotFound
 from kubevip.model import Family, IPAddress, LeaseKey, Term, Vip
 from kubevip.ports import Addresses, Links
 from kubevip.reconcile import Held, Hold
@@ -162,8 +163,11 @@ class Keeper:
         # The watch may show a successor before our own release is answered.
         released = standing is Standing.VACANT or (standing is Standing.FOLLOWING and self._handover.expects(vips))
         if led and released:
+            # Nobody is reached by a link that is down. When it comes back, the successor must be the only one.
+            reached = [vip for vip in vips if self._carries(vip.interface)]
             self._announce_no_more(vips)
-            self._handover.begin(vips, self._now() + self.linger)
+            self._handover.forget(set(vips).difference(reached))
+            self._handover.begin(reached, self._now() + self.linger)
         elif standing is Standing.EXPIRED:
             self._handover.forget(vips)
         self._clearance.forget(self._mandates.governed_by(lease))
@@ -179,6 +183,22 @@ class Keeper:
     def governed_by(self, lease: LeaseKey) -> Collection[Vip]:
         """Return the VIPs that are to be held by whoever leads *lease*."""
         return self._mandates.governed_by(lease)
+
+    def carries(self, lease: LeaseKey) -> bool:
+        """Tell whether a link is up that a VIP of *lease* belongs on; without a VIP none is needed."""
+        interfaces = {vip.interface for vip in self._mandates.governed_by(lease)}
+        return not interfaces or any(map(self._carries, interfaces))
+
+    def _carries(self, interface: str) -> bool:
+        try:
+            return self._links.get(interface).up
+        except LinkNotFound:
+            return False
+
+    def ailing(self, lease: LeaseKey) -> str:
+        """Return why none of the VIPs of *lease* can be held here; empty unless all of them fail."""
+        failing, vips = self._retry.failing(), self._mandates.governed_by(lease)
+        return failing[vips[0]] if failing and vips and all(vip in failing for vip in vips) else ""
 
     def term_of(self, vip: Vip) -> Term | None:
         """Return the term by which *vip* is held and announced here now, or ``None``."""

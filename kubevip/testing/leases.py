@@ -7,7 +7,7 @@ import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import anyio
 import anyio.lowlevel
@@ -16,7 +16,7 @@ import attrs
 from kubevip.election import Claim, Record
 from kubevip.errors import ApiUnavailable, LeaseConflict
 from kubevip.model import LeaseKey
-from kubevip.ports import LeaseStore, Observation
+from kubevip.ports import Asking, LeaseStore, Observation
 from kubevip.testing.process import Listener, effectless, universal_time
 
 Answer = TypeVar("Answer")
@@ -68,6 +68,21 @@ class MemoryLeases:
         acquired = version if claim.fresh or base is None else base.acquired
         badge = claim.badge or (base.badge if base is not None else "")
         record = Record(claim.holder, claim.duration, claim.transitions, acquired, version, version, badge)
+        if base is not None:
+            record = attrs.evolve(record, word=claim.word or base.word, request=base.request)
+        self._publish(lease, record, version)
+        return record
+
+    async def ask(self, lease: LeaseKey, request: str, base: Record) -> Record:
+        """Write *request* into the Lease if it still is at *base*; see ``kubevip.ports.Asking``."""
+        await self.before("ask", lease)
+        if effectless():
+            raise ApiUnavailable("a killed process asks nobody")
+        current = self._records.get(lease)
+        if current is None or current.version != base.version:
+            raise LeaseConflict(f"{lease} has changed meanwhile", status=409)
+        version = str(next(self._numbers))
+        record = attrs.evolve(current, version=version, request=request)
         self._publish(lease, record, version)
         return record
 
@@ -163,6 +178,10 @@ class FaultyLeases:
     async def write(self, lease: LeaseKey, claim: Claim, base: Record | None) -> Record:
         """Write when the request arrives, whoever still waits for the answer; see ``kubevip.ports.LeaseStore``."""
         return await self._ask(lambda: self._store.write(lease, claim, base))
+
+    async def ask(self, lease: LeaseKey, request: str, base: Record) -> Record:
+        """Write when the request arrives; see ``kubevip.ports.Asking``."""
+        return await self._ask(lambda: cast("Asking", self._store).ask(lease, request, base))
 
     @asynccontextmanager
     async def watch(self, lease: LeaseKey, seen: Callable[[Observation], None]) -> AsyncIterator[None]:

@@ -14,7 +14,7 @@ _BOOLEANS = """
     leaderElection bgp bgpAttachIPToInterface multihop zebra cleanRoutingTable controlplane autodetectcp services
     servicesElection lbClassOnly lbClassNameLegacyHandling onlyAllowTrafficServicePorts enableNodeLabeling
     disableServiceUpdates enableEndpoints loInterfaceGlobalScope egressWithNftables perServiceElectionOnDemand
-    enableEndpointSlices metal
+    enableEndpointSlices metal lastResort leaveCordoned failback
 """
 _OTHERS = """
     interface serviceInterface servicesInterface vip vipSubnet nodeName address port loseLeadershiptTimeoutSeconds
@@ -27,6 +27,7 @@ _OTHERS = """
     prometheusHTTPServer promethuesHTTPServer etcdCACert etcdCert etcdKey etcdEndpoints k8sConfigPath config-file
     instanceName cidr metalKey metalProject metalProjectID provider-config linger log-format backends failover heartbeat
     onApiLoss
+    checkCommand checkHttp checkInterval checkTimeout checkFall checkRise checkGates preferredNodes failbackDelay
 """
 BOOLEANS, OTHERS = _BOOLEANS.split(), _OTHERS.split()
 

@@ -173,7 +173,6 @@ REFUSED = {
     "enable_node_labeling": "true",
     "enable_upnp": "true",
     "mirror_dest_interface": "eth1",
-    "vip_loseleadership": "true",
     "per_service_election_on_demand": "true",
     "control_plane_health_check_address": "https://10.0.0.1/healthz",
     "egress_podcidr": "10.0.0.0/16",
@@ -222,7 +221,6 @@ SHAPES = {
     "zebra_enable": ("true", "bgp_enable"),
     "vip_routingtableid": ("100", "vip_routingtable"),
     "lb_fwdmethod": ("masquerade", "lb_enable"),
-    "vip_loseleadership_timeout_seconds": ("10", "vip_loseleadership"),
     "backend_health_check_interval": ("9", "lb_enable or vip_routingtable"),
     "control_plane_health_check_failure_threshold": ("9", "control_plane_health_check_address"),
 }
@@ -244,6 +242,7 @@ def test_a_value_of_a_feature_that_is_off_has_to_be_right_all_the_same() -> None
 
 
 NO_EFFECT = {
+    "vip_loseleadership_timeout_seconds": "10",
     "vip_cidr": "24",
     "vipSubnet": "24",
     "vip_preserve_on_leadership_loss": "true",
@@ -302,3 +301,46 @@ def test_both_names_of_the_address_may_say_the_same() -> None:
 
 def test_the_lower_case_name_wins_over_the_upper_case_one() -> None:
     assert with_base(instance_name="low", INSTANCE_NAME="up").settings.egress.instance == "low"
+
+
+def test_leaving_when_the_link_is_down_is_what_happens_anyway() -> None:
+    assert with_base(vip_loseleadership="true").notices == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "right"),
+    [
+        ("vip_check_command", "sh -c 'x", "write a program and its arguments as for a shell: No closing quotation"),
+        ("vip_check_http", "localhost:6443/readyz", "write an http:// or https:// URL"),
+        ("vip_check_interval", "0", "write seconds from 0.1 to 3600, such as 3 or 0.5"),
+        ("vip_check_timeout", "2s", "write seconds from 0.1 to 3600, such as 3 or 0.5"),
+        ("vip_check_fall", "0", "write a whole number from 1 to 1000"),
+        ("vip_check_gates", "cp", "write all, controlplane or services"),
+        ("vip_preferred_nodes", "a, b c", "write the Kubernetes node's name, without spaces and slashes"),
+        ("vip_preferred_nodes", "a,,b", "write the Kubernetes node's name, without spaces and slashes"),
+    ],
+)
+def test_a_wrong_setting_of_fitness_is_told_what_would_be_right(name: str, text: str, right: str) -> None:
+    assert problems(BASE | {"vip_check_command": "true", name: text}) == (f"{name}={text!r}: {right}",)
+
+
+def test_a_check_is_split_into_words_as_by_a_shell() -> None:
+    assert with_base(vip_check_command="sh -c 'exit 1' \"a b\"").settings.fitness.command == (
+        "sh",
+        "-c",
+        "exit 1",
+        "a b",
+    )
+
+
+def test_preferred_nodes_are_named_as_nodes_are() -> None:
+    assert with_base(vip_preferred_nodes="Node1, node2,node1").settings.fitness.preferred == ("node1", "node2")
+
+
+def test_what_shapes_a_check_without_one_has_no_effect() -> None:
+    (notice,) = with_base(vip_check_fall="9").notices
+    assert notice == "vip_check_fall='9' has no effect without vip_check_command or vip_check_http"
+
+
+def test_failing_back_to_nobody_has_no_effect() -> None:
+    assert with_base(vip_failback="true").notices == ("vip_failback='true' has no effect without vip_preferred_nodes",)

@@ -30,18 +30,30 @@ TEXTS = {
     "URL": st.sampled_from(["10.0.0.1", "https://api:6443"]),
     "names": st.lists(NAMES, min_size=1, max_size=3).map(",".join),
     "text": st.text("abc./-", min_size=0, max_size=12),
+    "command": st.sampled_from(["/bin/true", "sh -c 'exit 1; :'", "check --port 6443"]),
+    "http URL": st.sampled_from(["https://localhost:6443/readyz", "http://127.0.0.1:10256/healthz"]),
+    "all|controlplane|services": st.sampled_from(["all", "controlplane", "services"]),
+    "node names": st.lists(NAMES, min_size=1, max_size=3).map(",".join),
     "auto|text|json": st.sampled_from(["auto", "text", "json"]),
 }
 APART = {"vip_nodename", "k8s_config_file", "config_file"}  # from the Pod, a volume and the place of the values
 TIMES = ("vip_leaseduration", "vip_renewdeadline", "vip_retryperiod")
-SETTLED = {"vip_arp", "cp_enable", "svc_enable", "address", "health_check_port", "vip_linger", *APART, *TIMES}
+SECONDS = {
+    "vip_linger": ["0", "0.25", "60"],
+    "vip_check_interval": ["0.1", "5"],
+    "vip_check_timeout": ["0.25", "30"],
+    "vip_failback_delay": ["0", "300"],
+}
+COUNTS = ("vip_check_fall", "vip_check_rise")
+SETTLED = {"vip_arp", "cp_enable", "svc_enable", "address", "health_check_port", *SECONDS, *COUNTS, *APART, *TIMES}
 OPTIONAL = {
     setting.env: TEXTS[setting.form.name]
     for setting in SETTINGS
     if isinstance(setting.support, Supported) and setting.env not in SETTLED
 } | {
     "health_check_port": st.integers(3000, 65535).map(str),
-    "vip_linger": st.sampled_from(["0", "0.25", "60"]),
+    **{name: st.sampled_from(texts) for name, texts in SECONDS.items()},
+    **{name: st.integers(1, 1000).map(str) for name in COUNTS},
 }
 SERVICES = st.fixed_dictionaries(
     {"vip_arp": st.just("true"), "svc_enable": st.just("true"), "vip_nodename": st.just("n1")}, optional=OPTIONAL

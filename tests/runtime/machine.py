@@ -3,18 +3,20 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import Self
+from typing import Any, Self
 
 import anyio
 import attrs
 
 from kubevip.election import Timing
+from kubevip.eligibility import Eligibility, Pauses
 from kubevip.heartbeat import Opinion
 from kubevip.model import Family, LeaseKey, Vip
 from kubevip.ports import LeaseStore
 from kubevip.registry import Registry
 from kubevip.runtime.announcer import Announcer
 from kubevip.runtime.elector import Elector
+from kubevip.runtime.fitness import Fitness
 from kubevip.runtime.keeper import Keeper
 from kubevip.runtime.pulse import Pulse
 from kubevip.runtime.reprieve import OnApiLoss, Reprieve
@@ -32,7 +34,7 @@ class Machine:
 
     What it puts together is what the agent puts together. Open it as a context manager: at the end it is gone
     without a trace, whatever state it is in. *wants* says which VIPs it holds by which Lease. With a *heartbeat*
-    (seconds) it sends heartbeats.
+    (seconds) it sends heartbeats. *preferences* are what ``Eligibility`` is told beside the node's name.
     """
 
     node: str
@@ -45,6 +47,7 @@ class Machine:
     registry: Registry = attrs.field(factory=Registry, kw_only=True)
     heartbeat: float | None = attrs.field(default=None, kw_only=True)
     on_api_loss: OnApiLoss = attrs.field(default=OnApiLoss.FENCE, kw_only=True)
+    preferences: Mapping[str, Any] = attrs.field(factory=dict, kw_only=True)
 
     host: FakeHost = attrs.field(init=False)
     process: Process = attrs.field(init=False)
@@ -53,6 +56,7 @@ class Machine:
     electors: dict[LeaseKey, Elector] = attrs.field(factory=dict, init=False)
     pulses: list[Pulse] = attrs.field(factory=list, init=False)
     reprieves: list[Reprieve] = attrs.field(factory=list, init=False)
+    fitness: dict[LeaseKey, Fitness] = attrs.field(factory=dict, init=False)
     _tasks: asyncio.TaskGroup = attrs.field(factory=asyncio.TaskGroup, init=False)
     _running: "asyncio.Task[None] | None" = attrs.field(default=None, init=False)
     _stopping: asyncio.Event = attrs.field(init=False)
@@ -69,7 +73,10 @@ class Machine:
             self.announcers[family] = Announcer(name, backend, backend.cadence)
         self.keeper = Keeper(self.host.addresses, self.host.links, self.announcers, self.timing, self.linger)
         for lease in dict.fromkeys(self.wants.values()):
-            self.electors[lease] = self._elector(lease)
+            self.electors[lease] = elector = self._elector(lease)
+            pauses = Pauses.of(self.timing, self.linger)
+            eligibility = Eligibility(self.node, pauses, **self.preferences)
+            self.fitness[lease] = Fitness(self.keeper, elector, self.leases, eligibility)
 
     def _elector(self, lease: LeaseKey) -> Elector:
         if self.heartbeat is None:
@@ -141,6 +148,9 @@ class Machine:
                     tasks.start_soon(pulse.run)
                 for reprieve in self.reprieves:
                     tasks.start_soon(reprieve.run)
+                for fitness in self.fitness.values():
+                    tasks.start_soon(fitness.run)
+                    stack.callback(self.host.links.subscribe(fitness.link_changed))
                 await self._stopping.wait()
                 await self._leave()
                 tasks.cancel_scope.cancel()

@@ -13,7 +13,9 @@ import attrs
 import pytest
 
 from kubevip.election import Timing
+from kubevip.eligibility import Ground
 from kubevip.model import LeaseKey, Vip
+from kubevip.succession import Request
 from kubevip.testing import FakeHost, FaultyLeases, MemoryLeases, Segment, overlaps, run_virtual
 from kubevip.testing.addresses import LATEST
 from tests.runtime.machine import Machine
@@ -58,6 +60,8 @@ class Trouble:
             self.lose_an_address,
             self.slow_down_the_kernel,
             self.slow_down_the_api,
+            self.fall_ill,
+            self.ask_to_hand_over,
         ]
         async with asyncio.TaskGroup() as tasks:
             while now() < FAULTS_FOR:
@@ -110,6 +114,21 @@ class Trouble:
             machine.host.addresses.delete(vip)
         await self.a_while(0.1)
 
+    async def fall_ill(self, machine: Machine) -> None:
+        ground = self.chance.choice((Ground.CHECK, Ground.CORDONED))
+        for fitness in machine.fitness.values():
+            fitness.report(ground, "it fails")
+        await self.a_while()
+        for fitness in machine.fitness.values():
+            fitness.report(ground, None)
+
+    async def ask_to_hand_over(self, machine: Machine) -> None:
+        lease = self.chance.choice((LEASE, OTHER_LEASE))
+        record = self.leases.record(lease)
+        if record is not None and record.holder:
+            request = Request(record.holder, record.transitions, self.chance.choice(("", machine.node)), str(now()))
+            await self.leases.ask(lease, str(request), record)
+
     async def slow_down_the_kernel(self, machine: Machine) -> None:
         machine.host.addresses.delay = self.chance.choice((0.01, 0.2, 0.9))
         await self.a_while()
@@ -129,9 +148,20 @@ class Trouble:
             for earlier, later in overlaps(found)
             if not any(
                 node in (earlier.node, later.node) and began <= later.start <= began + TIMING.duration + 3
-                for node, began in self.planned
+                for node, began in (*self.planned, *self.releases())
             )
         ]
+
+    def releases(self) -> list[tuple[str, float]]:
+        """Say who has given up a Lease, and when: for the sake of his fitness, too."""
+        holders: dict[LeaseKey, str] = {}
+        found = []
+        for written in self.leases.written:
+            holder = written.record.holder if written.record else ""
+            before, holders[written.lease] = holders.get(written.lease, ""), holder
+            if before and not holder:
+                found.append((before, written.time))
+        return found
 
 
 def now() -> float:
