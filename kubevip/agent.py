@@ -32,6 +32,7 @@ from kubevip.registry import Registry
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.pulse import Pulse
 from kubevip.runtime.supervise import supervised
+from kubevip.safeguards import Safeguards
 from kubevip.server import Server
 from kubevip.service import ClassFilter
 from kubevip.statistics import AgentStatistics
@@ -55,6 +56,7 @@ class Agent:
     _waiting: str = attrs.field(default="", init=False)
     _electors: dict[LeaseKey, Elector] = attrs.field(factory=dict, init=False)
     _pulses: dict[LeaseKey, Pulse] = attrs.field(factory=dict, init=False)
+    _safeguards: Safeguards | None = attrs.field(default=None, init=False)
     _services: Services | None = attrs.field(default=None, init=False)
     _reflectors: dict[str, AnyReflector] = attrs.field(factory=dict, init=False)
 
@@ -88,6 +90,8 @@ class Agent:
             )
             tasks = await stack.enter_async_context(anyio.create_task_group())
             self._start_servers(tasks)
+            self._safeguards = Safeguards(settings.segment, parts, self._electors)
+            self._safeguards.start(tasks)
             tasks.start_soon(self._begin, client, parts, tasks)
             await self._stopping.wait()
             await self._leave(parts)
@@ -255,6 +259,7 @@ class Agent:
             services=self._services.statistics() if self._services else None,
             reflectors={name: reflector.statistics() for name, reflector in self._reflectors.items()},
             pulses={lease: pulse.statistics() for lease, pulse in self._pulses.items()},
+            verification=self._safeguards.verification() if self._safeguards else None,
         )
 
 

@@ -197,6 +197,8 @@ class Candidate:
     _resigned: bool = attrs.field(default=False, init=False)
     _missed: str = attrs.field(default="", init=False)
     _renewal_wanted: bool = attrs.field(default=False, init=False)
+    _offering: bool = attrs.field(default=False, init=False)
+    _hold_back: float = attrs.field(default=0.0, init=False)
 
     # What it knows
 
@@ -263,7 +265,8 @@ class Candidate:
             return Wait(self._not_before)
         if not self._known or (self._resigned and self._unsure):
             return Read()
-        step = self._give_up() if self._resigned else self._hold_or_campaign(now)
+        self._offering = self._offering and self._record is not None and self._ours(self._record)
+        step = self._give_up() if self._resigned or self._offering else self._hold_or_campaign(now)
         self._writing = isinstance(step, Write)
         self._renewal_wanted = False
         return step
@@ -279,16 +282,16 @@ class Candidate:
             assert self._granted is not None
             due = -math.inf if self._renewal_wanted else self.timing.beat_after(self._granted)
             return Wait(due) if now < due else self._claim(Cause.RENEWAL)
-        if self._record is None:
-            return self._claim(Cause.ABSENT)
-        if self._record.vacant:
-            return self._claim(Cause.VACANT)
+        if self._record is None or self._record.vacant:
+            free = self._observed_at + self._hold_back
+            cause = Cause.ABSENT if self._record is None else Cause.VACANT
+            return Wait(free) if now < free else self._claim(cause)
         if self._ours(self._record):
             return self._claim(Cause.OURS)
         if self._record.holder == self._missed:
             return self._claim(Cause.MISSED)
         # A Lease that states no duration is given ours: client-go would take it at once, which isn't safer.
-        expires = self._observed_at + (self._record.duration or self.timing.duration)
+        expires = self._observed_at + (self._record.duration or self.timing.duration) + self._hold_back
         return Wait(expires) if now < expires else self._claim(Cause.EXPIRED)
 
     def _claim(self, cause: Cause) -> Write:
@@ -400,6 +403,14 @@ class Candidate:
         """Count our own term as over at *now*: others may have taken the Lease. A renewal that succeeds begins anew."""
         if self._granted is not None:
             self._granted = min(self._granted, now - self.timing.renew_deadline)
+
+    def offer(self) -> None:
+        """Give up the Lease with the next step, if we have it, and campaign on."""
+        self._offering = True
+
+    def hold_back(self, seconds: float) -> None:
+        """Take a Lease only *seconds* after others might have: they are better holders."""
+        self._hold_back = seconds
 
     def resign(self) -> None:
         """Give up the Lease with the next step, and campaign no more."""

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from kubevip.election import Standing
 from kubevip.kube.reflector import ReflectorStatistics
 from kubevip.runtime.elector import ElectorStatistics
+from kubevip.runtime.trial import Place
 from kubevip.statistics import AgentStatistics, ProviderStatistics
 from kubevip.version import __version__
 
@@ -40,6 +41,7 @@ def metrics(now: AgentStatistics) -> Iterator[Metric]:
     yield from _services(now)
     yield from _watches(now.reflectors)
     yield from _heartbeats(now)
+    yield from _takeovers(now)
 
 
 def provider_metrics(now: ProviderStatistics) -> Iterator[Metric]:
@@ -117,6 +119,30 @@ def _heartbeats(now: AgentStatistics) -> Iterator[Metric]:
         yield _counter(f"kubevip_heartbeats_{name}", help_text, ["lease_name"], counts)
     hears = [(labels, len(pulse.hears)) for labels, pulse in pulses]
     yield _gauge("kubevip_heartbeats_peers", "Other nodes that are heard now", ["lease_name"], hears)
+
+
+def _takeovers(now: AgentStatistics) -> Iterator[Metric]:
+    if now.verification is None:
+        return
+    found, labels = now.verification, ["lease_name", "interface", "family"]
+    seconds = HistogramMetricFamily(
+        "kubevip_takeover_verified_seconds",
+        "From leadership to the first answer to a question that was asked from a virtual address",
+        labels=labels,
+    )
+    for place, durations in found.durations.items():
+        seconds.add_metric(_place(place), durations.buckets(), durations.total)
+    yield seconds
+    states = [(_place(each.place), int(not each.verified)) for each in found.trials if each.verified is not None]
+    yield _gauge("kubevip_takeover_unverified", "1 while witnesses are asked, and none has answered", labels, states)
+    timeouts = [(_place(place), count) for place, count in found.timeouts.items()]
+    yield _counter("kubevip_takeover_timeouts", "Takeovers that no witness confirmed in time", labels, timeouts)
+    given_up = [((lease.name,), count) for lease, count in found.resignations.items()]
+    yield _counter("kubevip_takeover_resignations", "Leases given up for it", ["lease_name"], given_up)
+
+
+def _place(place: Place) -> tuple[str, str, str]:
+    return place.lease.name, place.interface, f"IPv{place.family.value}"
 
 
 def _services(now: AgentStatistics) -> Iterator[Metric]:

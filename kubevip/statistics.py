@@ -13,6 +13,7 @@ from kubevip.runtime.announcer import AnnouncerStatistics
 from kubevip.runtime.elector import ElectorStatistics
 from kubevip.runtime.keeper import KeeperStatistics
 from kubevip.runtime.pulse import PulseStatistics
+from kubevip.runtime.verifying import VerifierStatistics
 
 # A netlink request that takes longer than this many seconds will not come back: the process is better started anew.
 STUCK_AFTER = 30.0
@@ -33,6 +34,7 @@ class AgentStatistics:
     services: ServicesStatistics | None
     reflectors: Mapping[str, ReflectorStatistics]
     pulses: Mapping[LeaseKey, PulseStatistics] = attrs.field(factory=dict)
+    verification: VerifierStatistics | None = None
 
     def ailments(self) -> list[str]:
         """Say why the process has to be started anew; empty while it is alive."""

@@ -12,6 +12,7 @@ from kubevip.config.features import Egress, Etcd, Extras, Naming
 from kubevip.config.modes import Balancer, ControlPlaneHealth, RoutingTable, Wireguard
 from kubevip.config.process import Kubernetes, Logging, Serving
 from kubevip.config.retired import CONFIG_FILE, ELSEWHERE, RETIRED
+from kubevip.config.segment import Segment
 from kubevip.config.services import Election, Services
 from kubevip.config.setting import Setting, settings_of
 from kubevip.model import LeaseKey
@@ -29,6 +30,7 @@ class Settings:
     control_plane: ControlPlane = attrs.field(factory=ControlPlane, metadata={_TITLE: "Control plane"})
     services: Services = attrs.field(factory=Services, metadata={_TITLE: "Services"})
     election: Election = attrs.field(factory=Election, metadata={_TITLE: "Election"})
+    segment: Segment = attrs.field(factory=Segment, metadata={_TITLE: "Takeovers and conflicts"})
     kubernetes: Kubernetes = attrs.field(factory=Kubernetes, metadata={_TITLE: "API server"})
     serving: Serving = attrs.field(factory=Serving, metadata={_TITLE: "Metrics and health"})
     logging: Logging = attrs.field(factory=Logging, metadata={_TITLE: "Logging"})

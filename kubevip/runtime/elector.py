@@ -99,6 +99,17 @@ class Elector:
         self._candidate.hurry_renewal()
         self._wake.set()
 
+    def offer(self, hold_back: float) -> None:
+        """Release the Lease if we have it; take it again if nobody else has done so within *hold_back* seconds."""
+        self._candidate.hold_back(hold_back)
+        self._candidate.offer()
+        self._wake.set()
+
+    def hold_back(self, seconds: float) -> None:
+        """From now on take a Lease only *seconds* after others might have: they are better holders."""
+        self._candidate.hold_back(seconds)
+        self._wake.set()
+
     def resign(self) -> None:
         """Release the Lease if we have it; ``run()`` returns when that is done, or at once where it never began."""
         self._candidate.resign()

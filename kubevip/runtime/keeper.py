@@ -78,6 +78,7 @@ class Keeper:
     failing: Callable[[Vip, str], None] = lambda _vip, _reason: None
 
     _mandates: Mandates = attrs.field(factory=Mandates, init=False)
+    _followers: list[Callable[[Vip], None]] = attrs.field(factory=list, init=False)
     _log: VipLog = attrs.field(init=False)
     _held: dict[Vip, Held] = attrs.field(factory=dict, init=False)
     _dirty: set[Vip] = attrs.field(factory=set, init=False)
@@ -185,6 +186,23 @@ class Keeper:
         term = self._mandates.term(vip)
         return term if held is not None and held.ends is not None and held.announced else None
 
+    def lease_of(self, vip: Vip) -> LeaseKey | None:
+        """Return the Lease that governs *vip*."""
+        return self._mandates.lease(vip)
+
+    def wanted_since(self, vip: Vip) -> float:
+        """Return since when *vip* has been to be held here; now, where it isn't."""
+        return self._mandates.since(vip)
+
+    def follow(self, changed: Callable[[Vip], None]) -> None:
+        """Call *changed*, too, with each VIP that begins or ceases to be held and announced here."""
+        self._followers.append(changed)
+
+    def _tell(self, vip: Vip) -> None:
+        self.changed(vip)
+        for changed in self._followers:
+            changed(vip)
+
     def may_announce(self, vip: Vip) -> bool:
         """Tell whether announcing *vip* is still right at this moment."""
         return self._mandates.may_claim(vip) and self._is_on_link(vip)
@@ -281,7 +299,7 @@ class Keeper:
                 self._held.setdefault(vip, attrs.evolve(before[vip], announced=False))
             else:
                 self._retry.forget(vip)
-            self.changed(vip)
+            self._tell(vip)
         self._log.write(logging.INFO, "released", [vip for vip in vips if vip not in failed])
         self._fail(failed, "releasing")
         if not self._held:
@@ -334,7 +352,7 @@ class Keeper:
         announced = [vip for vip in still if vip not in failed and vip in self._held]
         for vip in announced:
             self._held[vip] = Held(vip, self._held[vip].ends, announced=True)
-            self.changed(vip)
+            self._tell(vip)
         self._log.write(logging.INFO, "holding", announced)
         return failed
 
@@ -343,7 +361,7 @@ class Keeper:
             announcer.pause(vip for vip in vips if vip.family is family)
         for vip in vips:
             self._held[vip] = attrs.evolve(self._held[vip], announced=False)
-            self.changed(vip)
+            self._tell(vip)
 
     def _paced_families(self) -> set[Family]:
         return {vip.family for vip in self._held if self._mandates.term(vip) is not None}

@@ -26,6 +26,7 @@ _OTHERS = """
     routingProtocol lbClassName servicesLeaseName dnsMode dhcpMode dhcpBackoffAttempts healthCheckPort debounceTime
     prometheusHTTPServer promethuesHTTPServer etcdCACert etcdCert etcdKey etcdEndpoints k8sConfigPath config-file
     instanceName cidr metalKey metalProject metalProjectID provider-config linger log-format backends failover heartbeat
+    verify verifyTimeout witnesses conflict
 """
 BOOLEANS, OTHERS = _BOOLEANS.split(), _OTHERS.split()
 

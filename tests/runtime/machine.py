@@ -9,15 +9,18 @@ import anyio
 import attrs
 
 from kubevip.election import Timing
-from kubevip.model import Family, LeaseKey, Vip
+from kubevip.model import Family, IPAddress, LeaseKey, Vip
 from kubevip.ports import LeaseStore
 from kubevip.registry import Registry
 from kubevip.runtime.announcer import Announcer
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.keeper import Keeper
 from kubevip.runtime.pulse import Pulse
+from kubevip.runtime.verifying import Verifier, Verify
+from kubevip.runtime.witnesses import Witnesses
 from kubevip.testing.history import Tenure, tenures
 from kubevip.testing.host import FakeHost
+from kubevip.testing.neighbourhood import MemoryNeighbourhood
 from kubevip.testing.process import Process
 from kubevip.testing.segment import Segment
 
@@ -30,7 +33,7 @@ class Machine:
 
     What it puts together is what the agent puts together. Open it as a context manager: at the end it is gone
     without a trace, whatever state it is in. *wants* says which VIPs it holds by which Lease. With a *heartbeat*
-    (seconds) it sends heartbeats.
+    (seconds) it sends heartbeats. With *gateways* it verifies its takeovers, and gives up where none answers.
     """
 
     node: str
@@ -42,6 +45,7 @@ class Machine:
     backends: Mapping[Family, str] = attrs.field(default=LAYER_2, kw_only=True)
     registry: Registry = attrs.field(factory=Registry, kw_only=True)
     heartbeat: float | None = attrs.field(default=None, kw_only=True)
+    gateways: tuple[IPAddress, ...] = attrs.field(default=(), kw_only=True)
 
     host: FakeHost = attrs.field(init=False)
     process: Process = attrs.field(init=False)
@@ -49,6 +53,7 @@ class Machine:
     announcers: dict[Family, Announcer] = attrs.field(factory=dict, init=False)
     electors: dict[LeaseKey, Elector] = attrs.field(factory=dict, init=False)
     pulses: list[Pulse] = attrs.field(factory=list, init=False)
+    verifier: Verifier | None = attrs.field(default=None, init=False)
     _tasks: asyncio.TaskGroup = attrs.field(factory=asyncio.TaskGroup, init=False)
     _running: "asyncio.Task[None] | None" = attrs.field(default=None, init=False)
     _stopping: asyncio.Event = attrs.field(init=False)
@@ -66,6 +71,11 @@ class Machine:
         self.keeper = Keeper(self.host.addresses, self.host.links, self.announcers, self.timing, self.linger)
         for lease in dict.fromkeys(self.wants.values()):
             self.electors[lease] = self._elector(lease)
+        if self.gateways:
+            witnesses = Witnesses((), self.host.links, MemoryNeighbourhood({"eth0": self.gateways}))
+            self.verifier = Verifier(
+                *(self.keeper, self.announcers, self.host.links, witnesses, self.electors), verify=Verify.RESIGN
+            )
 
     def _elector(self, lease: LeaseKey) -> Elector:
         if self.heartbeat is None:
@@ -119,6 +129,8 @@ class Machine:
                 await stack.enter_async_context(announcer.backend)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self.keeper.run)
+                if self.verifier is not None:
+                    tasks.start_soon(self.verifier.run)
                 for elector in self.electors.values():
                     tasks.start_soon(elector.run)
                 for pulse in self.pulses:

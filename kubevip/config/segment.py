@@ -1,0 +1,49 @@
+"""The settings of what is verified, and watched, on a layer-2 segment."""
+
+import attrs
+
+from kubevip.config import parse as form
+from kubevip.config import parse_network as net
+from kubevip.config.setting import setting
+from kubevip.model import IPAddress
+
+
+@attrs.frozen(kw_only=True)
+class Segment:
+    """Whether the network has noticed a takeover, and what follows from a machine that claims a held address."""
+
+    verify: str = setting(
+        env="vip_verify",
+        flags=("--verify",),
+        form=form.choice("off", "warn", "resign"),
+        default="warn",
+        since="kubevip",
+        help="after a takeover ask a gateway or neighbour from the address; warn: say so when none answers; "
+        "resign: let another node try",
+    )
+    verify_timeout: float = setting(
+        env="vip_verify_timeout",
+        flags=("--verifyTimeout",),
+        form=form.seconds(1, 3600),
+        default=10.0,
+        since="kubevip",
+        help="seconds within which somebody has to answer (vip_verify)",
+    )
+    witnesses: tuple[IPAddress, ...] = setting(
+        env="vip_witnesses",
+        flags=("--witnesses",),
+        form=net.IP_ADDRESSES,
+        default=(),
+        default_text="the interface's gateways, else reachable neighbours",
+        since="kubevip",
+        help="addresses on the segment that always answer, separated by commas (vip_verify)",
+    )
+    conflict: str = setting(
+        env="vip_conflict",
+        flags=("--conflict",),
+        form=form.choice("alarm", "defend", "yield"),
+        default="alarm",
+        since="kubevip",
+        help="what follows when another machine claims a held address; alarm: it is told; defend: it is announced "
+        "against it too; yield: the address is left to it",
+    )

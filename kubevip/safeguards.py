@@ -1,0 +1,41 @@
+"""Puts together what looks after held addresses: is a takeover noticed, does anybody else claim them."""
+
+from collections.abc import Mapping
+
+import anyio.abc
+import attrs
+
+from kubevip.assembly import Parts
+from kubevip.config.segment import Segment
+from kubevip.model import LeaseKey
+from kubevip.runtime.elector import Elector
+from kubevip.runtime.supervise import supervised
+from kubevip.runtime.verifying import Verifier, VerifierStatistics, Verify
+from kubevip.runtime.witnesses import Witnesses
+
+
+@attrs.define(eq=False)
+class Safeguards:
+    """What looks after the addresses of *parts*, as *settings* say. *electors* may be filled later."""
+
+    _settings: Segment
+    _parts: Parts
+    _electors: Mapping[LeaseKey, Elector]
+    _verifier: Verifier | None = attrs.field(default=None, init=False)
+
+    def start(self, tasks: anyio.abc.TaskGroup) -> None:
+        """Look after them until *tasks* are cancelled. Begin before the elections do."""
+        parts, settings = self._parts, self._settings
+        verify = Verify(settings.verify)
+        if verify is not Verify.OFF:
+            witnesses = Witnesses(settings.witnesses, parts.links, parts.kernel.neighbourhood)
+            self._verifier = Verifier(
+                *(parts.keeper, parts.announcers, parts.links, witnesses, self._electors),
+                verify=verify,
+                timeout=settings.verify_timeout,
+            )
+            tasks.start_soon(supervised, "verifying takeovers", self._verifier.run)
+
+    def verification(self) -> VerifierStatistics | None:
+        """Return a snapshot of what is verified; ``None`` where nothing is."""
+        return self._verifier.statistics() if self._verifier is not None else None
