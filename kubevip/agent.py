@@ -90,7 +90,9 @@ class Agent:
             )
             tasks = await stack.enter_async_context(anyio.create_task_group())
             self._start_servers(tasks)
-            self._safeguards = Safeguards(settings.segment, parts, self._electors)
+            self._safeguards = Safeguards(
+                settings.segment, parts, self._electors, self._timing(), settings.election.linger
+            )
             self._safeguards.start(tasks)
             tasks.start_soon(self._begin, client, parts, tasks)
             await self._stopping.wait()
@@ -260,6 +262,7 @@ class Agent:
             reflectors={name: reflector.statistics() for name, reflector in self._reflectors.items()},
             pulses={lease: pulse.statistics() for lease, pulse in self._pulses.items()},
             verification=self._safeguards.verification() if self._safeguards else None,
+            conflicts=self._safeguards.conflicts() if self._safeguards else None,
         )
 
 

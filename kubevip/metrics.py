@@ -42,6 +42,7 @@ def metrics(now: AgentStatistics) -> Iterator[Metric]:
     yield from _watches(now.reflectors)
     yield from _heartbeats(now)
     yield from _takeovers(now)
+    yield from _conflicts(now)
 
 
 def provider_metrics(now: ProviderStatistics) -> Iterator[Metric]:
@@ -139,6 +140,19 @@ def _takeovers(now: AgentStatistics) -> Iterator[Metric]:
     yield _counter("kubevip_takeover_timeouts", "Takeovers that no witness confirmed in time", labels, timeouts)
     given_up = [((lease.name,), count) for lease, count in found.resignations.items()]
     yield _counter("kubevip_takeover_resignations", "Leases given up for it", ["lease_name"], given_up)
+
+
+def _conflicts(now: AgentStatistics) -> Iterator[Metric]:
+    found = now.conflicts
+    if found is not None:
+        yield _counter("kubevip_conflicts", "Machines that claimed a held address", [], [((), found.conflicts)])
+        yield _counter("kubevip_conflicts_defended", "Announcements against them", [], [((), found.defended)])
+        yield _counter("kubevip_conflicts_yielded", "Addresses that were left to them", [], [((), found.yielded)])
+    held = dict(found.rivals) if found is not None else {}
+    left = {vip: [mac] for vip, mac in now.keeper.contested.items()} if now.keeper is not None else {}
+    values = [((str(vip), mac, vip.interface), 1) for vip, macs in (held | left).items() for mac in macs]
+    help_text = "1 while another machine claims an address of ours"
+    yield _gauge("kubevip_conflict_info", help_text, ["vip", "mac", "interface"], values)
 
 
 def _place(place: Place) -> tuple[str, str, str]:

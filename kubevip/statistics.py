@@ -11,6 +11,7 @@ from kubevip.kube.reflector import ReflectorStatistics
 from kubevip.model import LeaseKey, ServiceKey
 from kubevip.runtime.announcer import AnnouncerStatistics
 from kubevip.runtime.elector import ElectorStatistics
+from kubevip.runtime.guarding import GuardStatistics
 from kubevip.runtime.keeper import KeeperStatistics
 from kubevip.runtime.pulse import PulseStatistics
 from kubevip.runtime.verifying import VerifierStatistics
@@ -35,6 +36,7 @@ class AgentStatistics:
     reflectors: Mapping[str, ReflectorStatistics]
     pulses: Mapping[LeaseKey, PulseStatistics] = attrs.field(factory=dict)
     verification: VerifierStatistics | None = None
+    conflicts: GuardStatistics | None = None
 
     def ailments(self) -> list[str]:
         """Say why the process has to be started anew; empty while it is alive."""

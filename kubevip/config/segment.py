@@ -16,16 +16,17 @@ class Segment:
         env="vip_verify",
         flags=("--verify",),
         form=form.choice("off", "warn", "resign"),
-        default="warn",
+        default="off",
         since="kubevip",
-        help="after a takeover ask a gateway or neighbour from the address; warn: say so when none answers; "
-        "resign: let another node try",
+        help="after a takeover ask a gateway or neighbour from the address, until it answers; warn: say so when none "
+        "does; resign: let another node try",
     )
     verify_timeout: float = setting(
         env="vip_verify_timeout",
         flags=("--verifyTimeout",),
         form=form.seconds(1, 3600),
         default=10.0,
+        needs=("vip_verify",),
         since="kubevip",
         help="seconds within which somebody has to answer (vip_verify)",
     )
@@ -34,6 +35,7 @@ class Segment:
         flags=("--witnesses",),
         form=net.IP_ADDRESSES,
         default=(),
+        needs=("vip_verify",),
         default_text="the interface's gateways, else reachable neighbours",
         since="kubevip",
         help="addresses on the segment that always answer, separated by commas (vip_verify)",

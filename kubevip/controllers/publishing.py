@@ -23,8 +23,8 @@ WRITERS = 8
 class StatusWriter(Protocol):
     """Writes the status of a Service; ``kubevip.kube.publisher.Publisher`` is one."""
 
-    async def publish(self, key: ServiceKey, merge: "Merge", host: str | None) -> bool:
-        """Write it if it isn't so yet; tell whether it had to be written."""
+    async def publish(self, key: ServiceKey, merge: "Merge", host: str | None, conflict: str) -> bool:
+        """Write it, and that there is a *conflict* or none, if it isn't so yet; tell whether it had to be written."""
 
 
 class Merge(Protocol):
@@ -81,7 +81,7 @@ class Publishing:
             return view.published(announcement.addresses, announcement.announced)
 
         try:
-            if await self._writer.publish(key, merge, announcement.host):
+            if await self._writer.publish(key, merge, announcement.host, announcement.conflict):
                 vips = ", ".join(map(str, announcement.addresses))
                 log.info("published the Service's addresses", extra={"service": str(key), "vip": vips})
         except ApiError as error:
@@ -95,4 +95,6 @@ def _is_so(announcement: Announcement) -> bool:
     view: ServiceView = announcement.view
     wanted = view.published(announcement.addresses, announcement.announced)
     host = announcement.host
+    if view.conflict != announcement.conflict:
+        return False
     return wanted == view.ingress and (host is None or view.annotations.get(service.HOST) == host)

@@ -64,8 +64,8 @@ class Keeper:
 
     *linger* is how many seconds a VIP stays after its Lease was released, for a successor that isn't seen.
     *changed* is called with each VIP that begins or ceases to be held and announced here.
-    *conflicting* is called when another machine goes on answering for a VIP, *failing* with a VIP and the
-    reason why it can't be held.
+    *conflicting* is called when another machine goes on answering for a VIP, *settled* when one that claimed a
+    VIP which is held does so no more; *failing* with a VIP and the reason why it can't be held.
     """
 
     _addresses: Addresses
@@ -76,6 +76,7 @@ class Keeper:
     changed: Callable[[Vip], None] = lambda _vip: None
     conflicting: Callable[[Conflict], None] = lambda _conflict: None
     failing: Callable[[Vip, str], None] = lambda _vip, _reason: None
+    settled: Callable[[Vip, str], None] = lambda _vip, _mac: None
 
     _mandates: Mandates = attrs.field(factory=Mandates, init=False)
     _followers: list[Callable[[Vip], None]] = attrs.field(factory=list, init=False)
@@ -122,6 +123,12 @@ class Keeper:
         self._clearance.forget((vip,))
         self._handover.forget((vip,))
         self._look_at((vip,))
+
+    def yield_to(self, vip: Vip, mac: str, pause: float) -> None:
+        """Let go of *vip* because of another machine; after *pause* seconds hold it again when that is silent."""
+        if self._mandates.term(vip) is not None:
+            self._clearance.contest(vip, mac, pause)
+            self._look_at((vip,))
 
     # What the electors tell
 
@@ -193,6 +200,10 @@ class Keeper:
     def wanted_since(self, vip: Vip) -> float:
         """Return since when *vip* has been to be held here; now, where it isn't."""
         return self._mandates.since(vip)
+
+    def rival(self, vip: Vip) -> str:
+        """Return the MAC address of the machine that *vip* is left to; empty where it isn't."""
+        return self._clearance.rival(vip)
 
     def follow(self, changed: Callable[[Vip], None]) -> None:
         """Call *changed*, too, with each VIP that begins or ceases to be held and announced here."""
@@ -266,7 +277,7 @@ class Keeper:
             if (term := self._mandates.term(vip)) is not None and (vip in self._held or self._mandates.may_claim(vip))
         }
         # What is on our link needs no asking: to remove it for that would be an outage.
-        self._clearance.grant(vip for vip in led if vip in self._held and self._held[vip].ends is not None)
+        self._clearance.grant(vip for vip in led if self._is_on_link(vip) and not self._clearance.rival(vip))
         self._clearance.seek(led, Manner.YIELD)
         desired = {vip: term for vip, term in led.items() if self._clearance.has(vip)}
         plan = reconcile.plan(

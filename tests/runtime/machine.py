@@ -12,8 +12,10 @@ from kubevip.election import Timing
 from kubevip.model import Family, IPAddress, LeaseKey, Vip
 from kubevip.ports import LeaseStore
 from kubevip.registry import Registry
+from kubevip.rivalry import Policy, Rivalry
 from kubevip.runtime.announcer import Announcer
 from kubevip.runtime.elector import Elector
+from kubevip.runtime.guarding import Guard
 from kubevip.runtime.keeper import Keeper
 from kubevip.runtime.pulse import Pulse
 from kubevip.runtime.verifying import Verifier, Verify
@@ -34,6 +36,7 @@ class Machine:
     What it puts together is what the agent puts together. Open it as a context manager: at the end it is gone
     without a trace, whatever state it is in. *wants* says which VIPs it holds by which Lease. With a *heartbeat*
     (seconds) it sends heartbeats. With *gateways* it verifies its takeovers, and gives up where none answers.
+    With a *policy* it watches for conflicts, and adds the MAC addresses to *told*.
     """
 
     node: str
@@ -47,6 +50,9 @@ class Machine:
     heartbeat: float | None = attrs.field(default=None, kw_only=True)
     gateways: tuple[IPAddress, ...] = attrs.field(default=(), kw_only=True)
 
+    policy: Policy | None = attrs.field(default=None, kw_only=True)
+    told: list[str] = attrs.field(factory=list, kw_only=True)
+
     host: FakeHost = attrs.field(init=False)
     process: Process = attrs.field(init=False)
     keeper: Keeper = attrs.field(init=False)
@@ -54,6 +60,7 @@ class Machine:
     electors: dict[LeaseKey, Elector] = attrs.field(factory=dict, init=False)
     pulses: list[Pulse] = attrs.field(factory=list, init=False)
     verifier: Verifier | None = attrs.field(default=None, init=False)
+    guard: Guard | None = attrs.field(default=None, init=False)
     _tasks: asyncio.TaskGroup = attrs.field(factory=asyncio.TaskGroup, init=False)
     _running: "asyncio.Task[None] | None" = attrs.field(default=None, init=False)
     _stopping: asyncio.Event = attrs.field(init=False)
@@ -71,6 +78,10 @@ class Machine:
         self.keeper = Keeper(self.host.addresses, self.host.links, self.announcers, self.timing, self.linger)
         for lease in dict.fromkeys(self.wants.values()):
             self.electors[lease] = self._elector(lease)
+        self.keeper.conflicting = lambda conflict: self.told.append(conflict.mac)
+        if self.policy is not None:
+            rivalry = Rivalry(self.policy, self.linger, self.timing.duration)
+            self.guard = Guard(self.keeper, self.announcers, self.host.links, rivalry, self.timing.duration)
         if self.gateways:
             witnesses = Witnesses((), self.host.links, MemoryNeighbourhood({"eth0": self.gateways}))
             self.verifier = Verifier(
@@ -129,6 +140,8 @@ class Machine:
                 await stack.enter_async_context(announcer.backend)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self.keeper.run)
+                if self.guard is not None:
+                    tasks.start_soon(self.guard.run)
                 if self.verifier is not None:
                     tasks.start_soon(self.verifier.run)
                 for elector in self.electors.values():
