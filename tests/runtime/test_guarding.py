@@ -326,6 +326,30 @@ async def test_a_plugin_that_cannot_watch_ends_nothing(segment: Segment, caplog:
 # Our own handovers
 
 
+@both
+@virtual
+async def test_a_last_holder_that_does_not_see_us_lingers_without_an_alarm(segment: Segment, vip: Vip) -> None:
+    async with guarding(segment, vip) as here:
+        await here.have(vip)
+        here.a.lead(cause=Cause.VACANT)
+        for _tenth in range(round(LINGER * 10)):
+            await here.backend(vip).inquire(vip, vip.address + 7)
+            await anyio.sleep(0.1)
+        here.foreign.addresses.delete(vip)
+        await here.hold(60)
+        assert here.conflicts == []
+
+
+@both
+@virtual
+async def test_a_last_holder_that_was_cut_off_speaks_once_more_without_an_alarm(segment: Segment, vip: Vip) -> None:
+    async with guarding(segment, vip) as here:
+        await here.take(seconds=TIMING.duration - 2)
+        await here.claim(vip)
+        await here.hold(60)
+        assert here.conflicts == []
+
+
 @attrs.define(eq=False)
 class Fleet:
     segment: Segment
