@@ -134,6 +134,8 @@ class Agent:
         if election.failover == "off":
             return Elector(key, node, self._timing(), leases, parts.keeper)
         pulse = Pulse(parts.host, parts.keeper, parts.announcers, parts.keeper.governed_by, election.heartbeat)
+        if self._safeguards is not None:
+            pulse.witnesses = self._safeguards.company(key, tasks)
         elector = Elector(key, node, self._timing(), leases, pulse)
         pulse.attach(elector)
         self._pulses[key] = pulse

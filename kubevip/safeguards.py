@@ -1,6 +1,6 @@
 """Puts together what looks after held addresses: is a takeover noticed, does anybody else claim them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import anyio.abc
 import attrs
@@ -8,8 +8,9 @@ import attrs
 from kubevip.assembly import Parts
 from kubevip.config.segment import Segment
 from kubevip.election import Timing
-from kubevip.model import LeaseKey
+from kubevip.model import LeaseKey, Vip
 from kubevip.rivalry import Policy, Rivalry
+from kubevip.runtime.company import Company
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.guarding import Guard, GuardStatistics
 from kubevip.runtime.supervise import supervised
@@ -40,13 +41,27 @@ class Safeguards:
         tasks.start_soon(supervised, "watching for conflicts", self._guard.run)
         verify = Verify(settings.verify)
         if verify is not Verify.OFF:
-            witnesses = Witnesses(settings.witnesses, parts.links, parts.kernel.neighbourhood)
             self._verifier = Verifier(
-                *(parts.keeper, parts.announcers, parts.links, witnesses, self._electors),
+                *(parts.keeper, parts.announcers, parts.links, self._witnesses(), self._electors),
                 verify=verify,
                 timeout=settings.verify_timeout,
             )
             tasks.start_soon(supervised, "verifying takeovers", self._verifier.run)
+
+    def company(self, lease: LeaseKey, tasks: anyio.abc.TaskGroup) -> Callable[[], Collection[Vip]]:
+        """Return whom a candidate for *lease* may ask whether it is cut off, found out until *tasks* are cancelled.
+
+        That is nobody where nothing is to be verified, and no witness is named.
+        """
+        settings, keeper = self._settings, self._parts.keeper
+        if Verify(settings.verify) is Verify.OFF and not settings.witnesses:
+            return tuple
+        company = Company(self._witnesses(), lambda: keeper.governed_by(lease))
+        tasks.start_soon(supervised, "looking for witnesses", company.run)
+        return company.known
+
+    def _witnesses(self) -> Witnesses:
+        return Witnesses(self._settings.witnesses, self._parts.links, self._parts.kernel.neighbourhood)
 
     def conflicts(self) -> GuardStatistics:
         """Return a snapshot of who claims what is held here."""

@@ -35,10 +35,11 @@ class Segment:
         flags=("--witnesses",),
         form=net.IP_ADDRESSES,
         default=(),
-        needs=("vip_verify",),
+        needs=("vip_verify", "vip_failover"),
         default_text="the interface's gateways, else reachable neighbours",
         since="kubevip",
-        help="addresses on the segment that always answer, separated by commas (vip_verify)",
+        help="addresses on the segment that always answer, separated by commas (vip_verify; with vip_failover=fast a "
+        "candidate that hears no other one asks them, too)",
     )
     conflict: str = setting(
         env="vip_conflict",

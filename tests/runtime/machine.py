@@ -35,8 +35,9 @@ class Machine:
 
     What it puts together is what the agent puts together. Open it as a context manager: at the end it is gone
     without a trace, whatever state it is in. *wants* says which VIPs it holds by which Lease. With a *heartbeat*
-    (seconds) it sends heartbeats. With *gateways* it verifies its takeovers, and gives up where none answers.
-    With a *policy* it watches for conflicts, and adds the MAC addresses to *told*.
+    (seconds) it sends heartbeats; then it may ask *company* whether it is cut off. With *gateways* it verifies its
+    takeovers, and gives up where none answers. With a *policy* it watches for conflicts, and adds the MAC addresses
+    to *told*.
     """
 
     node: str
@@ -50,6 +51,7 @@ class Machine:
     heartbeat: float | None = attrs.field(default=None, kw_only=True)
     gateways: tuple[IPAddress, ...] = attrs.field(default=(), kw_only=True)
 
+    company: tuple[Vip, ...] = attrs.field(default=(), kw_only=True)
     policy: Policy | None = attrs.field(default=None, kw_only=True)
     told: list[str] = attrs.field(factory=list, kw_only=True)
 
@@ -94,6 +96,7 @@ class Machine:
         pulse = Pulse(self.host, self.keeper, self.announcers, self.keeper.governed_by, self.heartbeat)
         elector = Elector(lease, self.node, self.timing, self.leases, pulse)
         pulse.attach(elector)
+        pulse.witnesses = lambda: self.company
         self.pulses.append(pulse)
         return elector
 
