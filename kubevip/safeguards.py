@@ -13,6 +13,7 @@ from kubevip.rivalry import Policy, Rivalry
 from kubevip.runtime.company import Company
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.guarding import Guard, GuardStatistics
+from kubevip.runtime.offering import Offers
 from kubevip.runtime.supervise import supervised
 from kubevip.runtime.verifying import Verifier, VerifierStatistics, Verify
 from kubevip.runtime.witnesses import Witnesses
@@ -41,8 +42,9 @@ class Safeguards:
         tasks.start_soon(supervised, "watching for conflicts", self._guard.run)
         verify = Verify(settings.verify)
         if verify is not Verify.OFF:
+            offers = Offers(parts.keeper, self._electors)
             self._verifier = Verifier(
-                *(parts.keeper, parts.announcers, parts.links, self._witnesses(), self._electors),
+                *(parts.keeper, parts.announcers, parts.links, self._witnesses(), offers),
                 verify=verify,
                 timeout=settings.verify_timeout,
             )

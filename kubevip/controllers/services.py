@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 import attrs
@@ -214,12 +214,19 @@ class Services:
         if view is None or not isinstance(outcome, Wanted):
             return None
         addresses = tuple(vip.address for vip in outcome.vips)
-        conflict = "; ".join(text for vip in outcome.vips if (text := self._conflict(vip)))
+        conflict = self._conflicts(outcome.vips)
         if not conflict and not any(self._ownership.announced(address) for address in addresses):
             return None
         # Where the addresses of a Service have two holders, the one of its first address names itself.
         host = self.node if self._ownership.announced(addresses[0]) else None
         return Announcement(view, addresses, self._ownership.announced, host, conflict)
+
+    def _conflicts(self, vips: Sequence[Vip]) -> str | None:
+        """Say who else claims them. That is for the holder of the first one to tell, or two would contradict."""
+        first = vips[0].address
+        if not self._ownership.announced(first) and not self._ownership.rivals(first):
+            return None
+        return "; ".join(text for vip in vips if (text := self._conflict(vip)))
 
     def _is_announced(self, key: ServiceKey) -> bool:
         found = self.announcement(key)
@@ -241,11 +248,11 @@ class Services:
 class Announcement:
     """What is true of a Service that is announced here, at least in part, or whose addresses others claim.
 
-    *conflict* says who; it is empty where nobody does.
+    *conflict* says who; it is empty where nobody does, ``None`` where it is another node's to tell.
     """
 
     view: ServiceView
     addresses: tuple[IPAddress, ...]
     announced: Callable[[IPAddress], bool]
     host: str | None
-    conflict: str = ""
+    conflict: str | None = None

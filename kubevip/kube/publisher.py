@@ -33,11 +33,12 @@ class Publisher:
         key: ServiceKey,
         merge: Callable[[tuple[Ingress, ...]], Sequence[Ingress]],
         host: str | None,
-        conflict: str = "",
+        conflict: str | None = None,
     ) -> bool:
         """Have *key* list what *merge* makes of its present ingress, announced by *host*; tell whether it had to.
 
-        *conflict* says which other machines claim its addresses, in a condition; with none, one that is there ends.
+        *conflict* says which other machines claim its addresses, in a condition; an empty text ends one
+        that is there, ``None`` leaves it alone.
         A Service that is gone is left alone. An update that somebody else's overtook is made again.
 
         :raises ApiError: if that isn't possible.
@@ -57,7 +58,7 @@ class Publisher:
         key: ServiceKey,
         merge: Callable[[tuple[Ingress, ...]], Sequence[Ingress]],
         host: str | None,
-        conflict: str,
+        conflict: str | None,
     ) -> bool:
         service = msgspec.json.decode(await self._client.request("GET", SERVICES.path(key.namespace, key.name)))
         if service["spec"].get("type") != "LoadBalancer":
@@ -66,7 +67,7 @@ class Publisher:
         ingress = tuple(merge(present))
         annotations = service["metadata"].setdefault("annotations", {})
         status = service.setdefault("status", {})
-        told = _tell_conflict(status, conflict)
+        told = conflict is not None and _tell_conflict(status, conflict)
         if ingress == present and not told and (host is None or annotations.get(HOST) == host):
             return False
         if ingress != present:

@@ -18,7 +18,7 @@ from kubevip.errors import KubeVipError
 from kubevip.model import Family, IPAddress, Vip
 from kubevip.ports import Links
 from kubevip.rivalry import Act, Policy, Rivalry, Step
-from kubevip.runtime.announcer import CHUNK, Announcer, attempt
+from kubevip.runtime.announcer import CHUNK, PATIENCE, Announcer, attempt
 from kubevip.runtime.clearance import Conflict, Manner
 from kubevip.runtime.keeper import Keeper
 
@@ -69,7 +69,7 @@ class Guard:
     _watched: dict[tuple[IPAddress, str], Vip] = attrs.field(factory=dict, init=False)
     _ears: dict[_Segment, _Ear] = attrs.field(factory=dict, init=False)
     _listen_at: float = attrs.field(default=float("inf"), init=False)
-    _own: set[str] = attrs.field(factory=set, init=False)
+    _own: frozenset[str] | None = attrs.field(default=None, init=False)
     _deaf: set[_Segment] = attrs.field(factory=set, init=False)
     _yields: dict[Vip, tuple[int, float]] = attrs.field(factory=dict, init=False)
     _counts: dict[Act, int] = attrs.field(factory=dict, init=False)
@@ -82,21 +82,24 @@ class Guard:
         self._dirty[vip] = None
         self._wake.set()
 
-    def _link_changed(self, _interface: str) -> None:
-        self._read_own()
-        # A link of the same name may be another one, which nobody listens on.
-        self._listen_at = min(self._listen_at, self._now() + GATHER)
-        self._wake.set()
+    def _link_changed(self, interface: str) -> None:
+        # It is read when it is needed: nodes have hundreds of interfaces, which come and go with their Pods.
+        self._own = None
+        if any(interface == name for _address, name in self._watched):
+            # A link of the same name may be another one, which nobody listens on.
+            self._listen_at = min(self._listen_at, self._now() + GATHER)
+            self._wake.set()
 
-    def _read_own(self) -> None:
-        self._own = {self._links.get(name).mac.hex(":") for name in self._links.names()}
+    def _is_ours(self, mac: str) -> bool:
+        if self._own is None:
+            self._own = frozenset(self._links.get(name).mac.hex(":") for name in self._links.names())
+        return mac in self._own
 
     # Driving
 
     async def run(self) -> None:
         """Guard until cancelled."""
         unsubscribe = self._links.subscribe(self._link_changed)
-        self._read_own()
         try:
             while True:
                 self._look_at_changes()
@@ -181,7 +184,9 @@ class Guard:
 
     def _seen(self, interface: str, sighting: Sighting) -> None:
         vip = self._watched.get((sighting.address, interface))
-        if vip is not None and sighting.mac not in self._own and self._rivalry.seen(vip, sighting.mac, self._now()):
+        if vip is None or self._is_ours(sighting.mac):
+            return
+        if self._rivalry.seen(vip, sighting.mac, self._now()):
             self._wake.set()
 
     # Acting
@@ -204,9 +209,10 @@ class Guard:
         for at in range(0, len(ask), CHUNK):
             if at:
                 await anyio.sleep(BREATH)
-            for vip in ask[at : at + CHUNK]:
-                # Who can't be asked is seen when it speaks.
-                await attempt(self._announcers[vip.family].backend.probe, vip)
+            with anyio.move_on_after(PATIENCE):
+                for vip in ask[at : at + CHUNK]:
+                    # Who can't be asked is seen when it speaks.
+                    await attempt(self._announcers[vip.family].backend.probe, vip)
 
     def _tell(self, step: Step, manner: Manner) -> None:
         doing = "leaving the address to another machine" if manner is Manner.YIELD else "another machine claims it"

@@ -7,14 +7,16 @@ neighbours have to learn each one; asking adds nothing to that.
 """
 
 import contextlib
+import functools
 from collections.abc import Callable
 
+import anyio
 import attrs
 
 from kubevip.backend import Answer
 from kubevip.errors import KubeVipError
 from kubevip.model import Family, IPAddress, LeaseKey, Vip
-from kubevip.runtime.announcer import Announcer
+from kubevip.runtime.announcer import PATIENCE, Announcer, attempt
 from kubevip.runtime.witnesses import Found, Source
 
 # So many addresses stand for all, and so many questions are sent at once.
@@ -50,6 +52,7 @@ class Trial:
     found: Found = attrs.field(default=Found((), Source.NOBODY), init=False)
     first_asked: float | None = attrs.field(default=None, init=False)
     answer: Answer | None = attrs.field(default=None, init=False)
+    answered_at: float = attrs.field(default=0.0, init=False)
     overdue: bool = attrs.field(default=False, init=False)
     rounds: int = attrs.field(default=0, init=False)
     trouble: str = attrs.field(default="", init=False)
@@ -75,24 +78,36 @@ class Trial:
         self.due = now + min(FIRST_PAUSE * 2.0**self.rounds, LONGEST_PAUSE)
         self.rounds += 1
         self.trouble = ""
-        able = False
-        try:
-            self._listen()
+        able, error = False, None
+
+        async def inquire(witness: IPAddress, vip: Vip) -> None:
+            nonlocal able
+            able = await self._announcer.backend.inquire(vip, witness) or able
+
+        with anyio.move_on_after(PATIENCE) as scope:
+            error = self._listen()
             for vip, witness in pairs[:AT_ONCE]:
-                able = await self._announcer.backend.inquire(vip, witness) or able
-        except KubeVipError as error:
+                error = await attempt(functools.partial(inquire, witness), vip) or error
+        if scope.cancelled_caught:
+            error = TimeoutError(f"no answer within {PATIENCE:g} s")
+        if isinstance(error, KubeVipError):
             able, self.trouble = True, str(error)
-        except Exception as error:
+        elif error is not None:
             able, self.trouble = True, f"backend {self._announcer.name!r} failed: {error!r}"
         if able and self.first_asked is None:
             self.first_asked = now
         return able
 
-    def _listen(self) -> None:
-        if self._ears is None:
-            with contextlib.ExitStack() as stack:
-                stack.enter_context(self._announcer.backend.answers(self.place.interface, self._heard))
-                self._ears = stack.pop_all()
+    def _listen(self) -> Exception | None:
+        if self._ears is not None:
+            return None
+        ears = contextlib.ExitStack()
+        try:
+            ears.enter_context(self._announcer.backend.answers(self.place.interface, self._heard))
+        except Exception as error:
+            return error
+        self._ears = ears
+        return None
 
     def _heard(self, answer: Answer) -> None:
         expected = answer.witness in self.found.addresses and any(vip.address == answer.asker for vip in self.sample)

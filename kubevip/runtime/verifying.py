@@ -14,9 +14,7 @@ import asyncio
 import enum
 import logging
 import math
-import random
-from collections.abc import Callable, Collection, Mapping
-from typing import Protocol
+from collections.abc import Collection, Mapping
 
 import anyio
 import attrs
@@ -27,6 +25,7 @@ from kubevip.ports import Links
 from kubevip.runtime.announcer import Announcer
 from kubevip.runtime.durations import Durations
 from kubevip.runtime.keeper import Keeper
+from kubevip.runtime.offering import Offers
 from kubevip.runtime.trial import AT_ONCE, Place, Trial
 from kubevip.runtime.witnesses import Found, Witnesses
 
@@ -36,13 +35,10 @@ log = logging.getLogger(__name__)
 BURST = 5
 # Whom to ask is looked up again from this round on: a route may have come meanwhile.
 LOOK_AGAIN = 4
+# What was verified once has so many seconds to be verified again.
+ASK_ANEW = 2.0
 # How often it is looked whether there is anybody to ask, in seconds.
 NOBODY_PAUSE = 60.0
-# How long a node that gave up a Lease leaves it to others: longer than a watch event takes, and a little less than
-# the three seconds for which it keeps answering.
-HOLD_BACK, SPREAD = 2.0, 0.5
-# Pauses between offers of a Lease that nobody took, in seconds.
-FIRST_OFFER_PAUSE, LONGEST_OFFER_PAUSE = 60.0, 3600.0
 
 
 class Verify(enum.Enum):
@@ -51,16 +47,6 @@ class Verify(enum.Enum):
     OFF = "off"
     WARN = "warn"
     RESIGN = "resign"
-
-
-class Campaign(Protocol):
-    """A campaign for a Lease; ``kubevip.runtime.elector.Elector`` is one."""
-
-    def offer(self, hold_back: float) -> None:
-        """Release the Lease; take it again if nobody has done so within *hold_back* seconds."""
-
-    def hold_back(self, seconds: float) -> None:
-        """Leave a free Lease to others for so long."""
 
 
 @attrs.frozen
@@ -85,19 +71,15 @@ class VerifierStatistics:
 
 @attrs.define(eq=False)
 class Verifier:
-    """Verifies the takeovers of *keeper*, from ``run()`` until it is cancelled. *timeout* is in seconds.
-
-    *campaigns* are those for the Leases that may be given up.
-    """
+    """Verifies the takeovers of *keeper*, from ``run()`` until it is cancelled. *timeout* is in seconds."""
 
     _keeper: Keeper
     _announcers: Mapping[Family, Announcer]
     _links: Links
     _witnesses: Witnesses
-    _campaigns: Mapping[LeaseKey, Campaign]
+    _offers: Offers
     verify: Verify = Verify.WARN
     timeout: float = 10.0
-    _random: Callable[[], float] = random.random
 
     _dirty: dict[Vip, None] = attrs.field(factory=dict, init=False)
     _places: dict[Vip, Place] = attrs.field(factory=dict, init=False)
@@ -106,9 +88,6 @@ class Verifier:
     _mute: set[tuple[str, Family]] = attrs.field(factory=set, init=False)
     _timeouts: dict[Place, int] = attrs.field(factory=dict, init=False)
     _durations: dict[Place, Durations] = attrs.field(factory=dict, init=False)
-    _resignations: dict[LeaseKey, int] = attrs.field(factory=dict, init=False)
-    _offers: dict[LeaseKey, int] = attrs.field(factory=dict, init=False)
-    _next_offer: dict[LeaseKey, float] = attrs.field(factory=dict, init=False)
     _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -124,10 +103,13 @@ class Verifier:
         """Verify anew what is held there: the cable may be in another switch now."""
         for place, trial in self._trials.items():
             if place.interface == interface and trial.verified:
-                trial.close()
-                self._trials[place] = fresh = self._trial(place, takeover=False)
-                fresh.vips.update(trial.vips)
-                self._wake.set()
+                self._begin_anew(trial)
+
+    def _begin_anew(self, trial: Trial) -> None:
+        trial.close()
+        self._trials[trial.place] = fresh = self._trial(trial.place, takeover=False)
+        fresh.vips.update(trial.vips)
+        self._wake.set()
 
     def _trial(self, place: Place, began: float | None = None, *, takeover: bool = True) -> Trial:
         now = self._now()
@@ -254,26 +236,33 @@ class Verifier:
 
     def _consider_resigning(self, trial: Trial) -> None:
         lease, now = trial.place.lease, self._now()
-        campaign = self._campaigns.get(lease)
-        if campaign is None or self._works(trial.place.interface) or now < self._next_offer.get(lease, -math.inf):
-            return
-        offers = self._offers[lease] = self._offers.get(lease, 0) + 1
-        pause = min(FIRST_OFFER_PAUSE * 2.0 ** (offers - 1), LONGEST_OFFER_PAUSE)
-        self._next_offer[lease] = now + pause
-        self._resignations[lease] = self._resignations.get(lease, 0) + 1
-        extra = {**_described(trial.place), **self._reason(trial)}
-        log.warning("giving up the Lease; if nobody else takes it, it is kept", extra=extra)
-        self._keeper.expect_successor(lease)
-        campaign.offer(HOLD_BACK + SPREAD * self._random())
+        if self._offers.may_make(lease, now) and self._holds(trial) and not self._works(trial):
+            extra = {**_described(trial.place), **self._reason(trial)}
+            log.warning("giving up the Lease; if nobody else takes it, it is kept", extra=extra)
+            self._offers.make(lease, now)
 
-    def _works(self, interface: str) -> bool:
-        """Tell whether something was heard on *interface*, whatever its family or Lease."""
-        return any(trial.verified for place, trial in self._trials.items() if place.interface == interface)
+    def _holds(self, trial: Trial) -> bool:
+        return any(self._keeper.term_of(vip) is not None for vip in trial.vips)
+
+    def _works(self, trial: Trial) -> bool:
+        """Tell whether something is heard on the interface of *trial*, whatever its family or Lease.
+
+        What was heard before this trial began proves nothing any more: it is asked for anew.
+        """
+        others = [each for each in self._trials.values() if each.place.interface == trial.place.interface]
+        began = trial.first_asked or 0.0
+        stale = [each for each in others if each.verified and each.answered_at < began]
+        for each in stale:
+            self._begin_anew(each)
+        if stale:
+            trial.due = min(trial.due, self._now() + ASK_ANEW)
+        return bool(stale) or any(each.verified for each in others)
 
     # Being answered
 
     def _answered(self, trial: Trial) -> None:
         """Called at once, from a listener."""
+        trial.answered_at = self._now()
         place, seconds = trial.place, self._now() - trial.began
         if trial.takeover:
             self._durations.setdefault(place, Durations()).note(seconds)
@@ -282,10 +271,7 @@ class Verifier:
         log.info("verified", extra={**_described(place), "witness": witness, "seconds": f"{seconds:.3f}"})
         self._mute.discard((place.interface, place.family))
         self._late.append(trial)
-        campaign = self._campaigns.get(place.lease)
-        if self._offers.pop(place.lease, None) and campaign is not None:
-            self._next_offer.pop(place.lease, None)
-            campaign.hold_back(0.0)
+        self._offers.end(place.lease)
         self._wake.set()
 
     async def _repeat_late(self) -> None:
@@ -304,7 +290,7 @@ class Verifier:
             )
             for place, trial in sorted(self._trials.items())
         )
-        return VerifierStatistics(trials, dict(self._timeouts), dict(self._resignations), dict(self._durations))
+        return VerifierStatistics(trials, dict(self._timeouts), self._offers.made(), dict(self._durations))
 
     @staticmethod
     def _now() -> float:

@@ -183,7 +183,7 @@ async def test_conflict_is_a_condition_until_it_is_over(api, publisher):
     assert (found["status"], found["reason"]) == ("True", "ClaimedByAnotherMachine")
     assert found["message"] == "10.0.0.5 is claimed by 02:00:00:00:00:99"
     assert found["lastTransitionTime"]
-    assert await publisher.publish(api.service(), always(*HERE), "node1")
+    assert await publisher.publish(api.service(), always(*HERE), "node1", "")
     found = condition(await api.get("services", "web"))
     assert (found["status"], found["reason"], found["message"]) == ("False", "NobodyElseClaimsIt", "")
 
@@ -198,7 +198,7 @@ async def test_conflict_that_is_told_already_is_not_written_again(api, publisher
 
 async def test_without_a_conflict_there_is_no_condition(api, publisher):
     await api.create_service()
-    await publisher.publish(api.service(), always(*HERE), "node1")
+    await publisher.publish(api.service(), always(*HERE), "node1", "")
     assert condition(await api.get("services", "web")) is None
 
 
@@ -215,7 +215,7 @@ async def test_conditions_of_others_stay(api, publisher):
     service["status"]["conditions"] = [theirs]
     await api.replace("services", service, "status")
     await publisher.publish(api.service(), always(*HERE), "node1", "it is claimed")
-    await publisher.publish(api.service(), always(*HERE), "node1")
+    await publisher.publish(api.service(), always(*HERE), "node1", "")
     assert theirs in (await api.get("services", "web"))["status"]["conditions"]
 
 
@@ -228,3 +228,10 @@ async def test_time_of_the_transition_stays_while_only_the_words_change(api, pub
     await publisher.publish(api.service(), always(*HERE), "node1", "it is claimed by two")
     found = condition(await api.get("services", "web"))
     assert (found["message"], found["lastTransitionTime"]) == ("it is claimed by two", "2026-01-01T00:00:00Z")
+
+
+async def test_conflict_that_is_for_another_node_to_tell_stays(api, publisher):
+    await api.create_service()
+    await publisher.publish(api.service(), always(*HERE), "node1", "it is claimed")
+    assert await publisher.publish(api.service(), always(*HERE), "node2", None)
+    assert condition(await api.get("services", "web"))["message"] == "it is claimed"

@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from kubevip.net.neighbourhood import KernelNeighbourhood
+from kubevip.runtime.offering import Offers
 from kubevip.runtime.verifying import Verifier, Verify
 from kubevip.runtime.witnesses import Witnesses
 from kubevip.testing.leases import MemoryLeases
@@ -31,8 +32,9 @@ async def add_gateways(machine):
 async def verifying(node, leases, *, name="n1", verify=Verify.WARN, timeout=1.0, given=()):
     async with holding(node, leases, *BOTH, name=name) as holder:
         witnesses = Witnesses(given, node.monitor, KernelNeighbourhood(node.monitor, node.machine.entered))
+        offers = Offers(holder.keeper, {LEASE: holder.elector})
         verifier = Verifier(
-            *(holder.keeper, holder.announcers, node.monitor, witnesses, {LEASE: holder.elector}),
+            *(holder.keeper, holder.announcers, node.monitor, witnesses, offers),
             verify=verify,
             timeout=timeout,
         )

@@ -17,6 +17,7 @@ from kubevip.runtime.announcer import Announcer
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.guarding import Guard
 from kubevip.runtime.keeper import Keeper
+from kubevip.runtime.offering import Offers
 from kubevip.runtime.pulse import Pulse
 from kubevip.runtime.verifying import Verifier, Verify
 from kubevip.runtime.witnesses import Witnesses
@@ -87,7 +88,8 @@ class Machine:
         if self.gateways:
             witnesses = Witnesses((), self.host.links, MemoryNeighbourhood({"eth0": self.gateways}))
             self.verifier = Verifier(
-                *(self.keeper, self.announcers, self.host.links, witnesses, self.electors), verify=Verify.RESIGN
+                *(self.keeper, self.announcers, self.host.links, witnesses, Offers(self.keeper, self.electors)),
+                verify=Verify.RESIGN,
             )
 
     def _elector(self, lease: LeaseKey) -> Elector:

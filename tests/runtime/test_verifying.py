@@ -11,6 +11,7 @@ import attrs
 import pytest
 
 from kubevip.model import Family, LeaseKey, Vip
+from kubevip.runtime.offering import Offers
 from kubevip.runtime.trial import Place
 from kubevip.runtime.verifying import NOBODY_PAUSE, Verifier, Verify
 from kubevip.runtime.witnesses import Source, Witnesses
@@ -80,7 +81,9 @@ async def verifying(
         )
         campaigns = Campaigns()
         witnesses = Witnesses(tuple(map(ipaddress.ip_address, given)), a.host.links, hood)
-        verifier = Verifier(a.keeper, a.announcers, a.host.links, witnesses, campaigns, verify=verify, timeout=10.0)
+        verifier = Verifier(
+            a.keeper, a.announcers, a.host.links, witnesses, Offers(a.keeper, campaigns), verify=verify, timeout=10.0
+        )
         made = Verifying(a, gateway, verifier, campaigns, hood)
         for backend in a.backends.values():
             noted = backend.note
@@ -392,3 +395,44 @@ async def test_the_silence_of_a_neighbour_is_no_reason_to_give_up(segment: Segme
         assert here.campaigns.calls == []
         found = await here.verifier._witnesses.find("eth0", Family.IPV4)
         assert found.source is Source.NEIGHBOURS
+
+
+@virtual
+async def test_what_was_heard_long_ago_does_not_vouch_for_the_interface(segment: Segment) -> None:
+    async with verifying(segment, VIP, verify=Verify.RESIGN) as here:
+        here.a.lead()
+        await here.hold(100)
+        cut(segment, "gateway")
+        here.a.keeper.want(VIP6, LEASE)
+        await here.hold(9)
+        assert here.campaigns.calls == []
+        await here.hold(11)
+        assert [what for what, _when, _ in here.campaigns.calls] == ["offer"]
+        assert here.state(VIP) is False
+
+
+@virtual
+async def test_what_still_answers_vouches_for_the_interface_though_it_was_heard_long_ago(segment: Segment) -> None:
+    async with verifying(segment, VIP, verify=Verify.RESIGN) as here:
+        here.a.lead()
+        await here.hold(100)
+        here.hood.routes["eth0"] = (GATEWAY[Family.IPV4], ipaddress.ip_address("fd00::77"))
+        here.a.keeper.want(VIP6, LEASE)
+        await here.hold(100)
+        assert here.campaigns.calls == []
+        assert (here.state(VIP), here.state(VIP6)) == (True, False)
+
+
+@virtual
+async def test_a_backend_that_is_stuck_does_not_keep_others_from_being_verified(segment: Segment) -> None:
+    async with verifying(segment, VIP, VIP6) as here:
+
+        async def stuck(*_arguments: object) -> bool:
+            await anyio.sleep_forever()
+            return True
+
+        here.a.backends[Family.IPV4].inquire = stuck
+        here.a.lead()
+        await here.hold(15)
+        assert here.state(VIP) is False
+        assert here.state(VIP6) is True
