@@ -35,6 +35,7 @@ from kubevip.runtime.elector import Elector
 from kubevip.runtime.pulse import Pulse
 from kubevip.runtime.reprieve import OnApiLoss, Reprieve
 from kubevip.runtime.supervise import supervised
+from kubevip.safeguards import Safeguards
 from kubevip.server import Server
 from kubevip.service import ClassFilter
 from kubevip.statistics import AgentStatistics
@@ -58,6 +59,7 @@ class Agent:
     _waiting: str = attrs.field(default="", init=False)
     _electors: dict[LeaseKey, Elector] = attrs.field(factory=dict, init=False)
     _pulses: dict[LeaseKey, Pulse] = attrs.field(factory=dict, init=False)
+    _safeguards: Safeguards | None = attrs.field(default=None, init=False)
     _services: Services | None = attrs.field(default=None, init=False)
     _health: Health | None = attrs.field(default=None, init=False)
     _reflectors: dict[str, AnyReflector] = attrs.field(factory=dict, init=False)
@@ -92,6 +94,10 @@ class Agent:
             )
             tasks = await stack.enter_async_context(anyio.create_task_group())
             self._start_servers(tasks)
+            self._safeguards = Safeguards(
+                settings.segment, parts, self._electors, self._timing(), settings.election.linger
+            )
+            self._safeguards.start(tasks)
             tasks.start_soon(self._begin, client, parts, tasks)
             await self._stopping.wait()
             await self._leave(parts)
@@ -139,6 +145,8 @@ class Agent:
         else:
             holds_on = manner is OnApiLoss.HOLD
             pulse = Pulse(parts.host, parts.keeper, parts.announcers, governed, election.heartbeat, holds_on)
+            if self._safeguards is not None:
+                pulse.witnesses = self._safeguards.company(key, tasks)
             elector = Elector(key, node, self._timing(), leases, pulse)
             pulse.attach(elector)
             self._pulses[key] = pulse
@@ -274,6 +282,8 @@ class Agent:
             reflectors={name: reflector.statistics() for name, reflector in self._reflectors.items()},
             health=self._health.statistics() if self._health else None,
             pulses={lease: pulse.statistics() for lease, pulse in self._pulses.items()},
+            verification=self._safeguards.verification() if self._safeguards else None,
+            conflicts=self._safeguards.conflicts() if self._safeguards else None,
         )
 
 

@@ -14,7 +14,8 @@ from kubevip.model import Family
 from kubevip.net.addresses import KernelAddresses
 from kubevip.net.frames import Wire
 from kubevip.net.monitor import Monitor
-from kubevip.ports import Addresses, Links
+from kubevip.net.neighbourhood import KernelNeighbourhood
+from kubevip.ports import Addresses, Links, Neighbourhood
 from kubevip.registry import Registry
 from kubevip.runtime.announcer import Announcer
 from kubevip.runtime.host import Frames, LocalHost
@@ -36,6 +37,7 @@ class Kernel:
     links: Links
     addresses: Addresses
     frames: Frames
+    neighbourhood: Neighbourhood | None = None
     prepare: Callable[[str], None] = lambda _interface: None
 
 
@@ -59,7 +61,13 @@ async def local_kernel(*, host_scope_on_loopback: bool = True) -> AsyncIterator[
         await stack.enter_async_context(addresses)
         wire = Wire(links)
         stack.callback(wire.close)
-        yield Kernel(links=links, addresses=addresses, frames=wire, prepare=wire.prepare)
+        yield Kernel(
+            links=links,
+            addresses=addresses,
+            frames=wire,
+            neighbourhood=KernelNeighbourhood(links),
+            prepare=wire.prepare,
+        )
 
 
 @asynccontextmanager

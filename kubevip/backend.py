@@ -6,7 +6,7 @@ The author of a backend subclasses ``Backend`` and registers the class as an ent
 
 import abc
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from ipaddress import IPv6Address
 from typing import ClassVar, Protocol, Self
@@ -58,6 +58,15 @@ class Sighting:
     address: IPAddress
     mac: str
     announcing: bool
+
+
+@attrs.frozen
+class Answer:
+    """*witness*, with the link-layer address *mac*, has answered a question that was asked from *asker*."""
+
+    witness: IPAddress
+    asker: IPAddress
+    mac: str
 
 
 class Host(Protocol):
@@ -149,4 +158,30 @@ class Backend(abc.ABC):
 
         A backend that can't see them leaves this as it is: nothing is ever reported.
         """
+        return contextlib.nullcontext()
+
+    def claims(
+        self, interface: str, addresses: Collection[IPAddress], report: Callable[[Sighting], None]
+    ) -> AbstractContextManager[None]:
+        """*report* each claim that other machines make to *addresses* on *interface* while the context is open.
+
+        It is open for as long as addresses are held, so a backend that can has the kernel keep back all other
+        frames (``accept_any``). What it reports of other addresses is passed over. A question without a sender
+        (RFC 5227, RFC 4862) is no claim: the kernel answers it. Unless overridden it is ``sightings()``.
+        """
+        return self.sightings(interface, report)
+
+    async def inquire(self, vip: Vip, witness: IPAddress) -> bool:
+        """Ask *witness* for its place from *vip*, as its holder does; tell whether it was asked.
+
+        Who answers has learnt where *vip* is, and both ways of the network carry frames. The core asks after
+        ``announce()``, one VIP for all of its kind. A backend that can't ask leaves this as it is: nothing is
+        verified then.
+
+        :raises NetworkError: if that isn't possible now.
+        """
+        return False
+
+    def answers(self, interface: str, report: Callable[[Answer], None]) -> AbstractContextManager[None]:
+        """*report* each answer to ``inquire()`` that arrives on *interface* while the context is open."""
         return contextlib.nullcontext()

@@ -59,6 +59,12 @@ def _health(now: AgentStatistics) -> Iterator[str]:
 def _announcing(now: AgentStatistics) -> Iterator[str]:
     for name, announcer in now.announcers.items():
         yield f"{name}: {announcer.announced} announced, {announcer.announcements} calls, {announcer.failures} failed"
+    for trial in now.verification.trials if now.verification is not None else ():
+        state = {True: "verified", False: "not verified", None: "can't be verified"}[trial.verified]
+        place, witnesses = trial.place, trial.witnesses or "nobody"
+        yield f"takeover on {place.interface} (IPv{place.family.value}, {place.lease}): {state}; asked: {witnesses}"
+    for vip, macs in now.conflicts.rivals.items() if now.conflicts is not None else ():
+        yield f"{vip}: claimed by {', '.join(macs)}"
 
 
 def _services(now: AgentStatistics) -> Iterator[str]:

@@ -210,6 +210,7 @@ class Candidate:
     _missed_at: float = attrs.field(default=-math.inf, init=False)
     _renewal_wanted: bool = attrs.field(default=False, init=False)
     _doubted: float = attrs.field(default=-math.inf, init=False)
+    _hold_back: float = attrs.field(default=0.0, init=False)
 
     # What it knows
 
@@ -321,13 +322,13 @@ class Candidate:
     def _opening(self) -> tuple[Cause, float]:
         """Tell why and from when on the Lease may be taken from whoever has it."""
         if self._record is None:
-            return Cause.ABSENT, self._observed_at
+            return Cause.ABSENT, self._observed_at + self._hold_back
         if self._record.vacant:
-            return Cause.VACANT, self._observed_at
+            return Cause.VACANT, self._observed_at + self._hold_back
         if self._record.holder == self._missed:
             return Cause.MISSED, self._missed_at
         # A Lease that states no duration is given ours: client-go would take it at once, which isn't safer.
-        return Cause.EXPIRED, self._observed_at + (self._record.duration or self.timing.duration)
+        return Cause.EXPIRED, self._observed_at + (self._record.duration or self.timing.duration) + self._hold_back
 
     def _claim(self, cause: Cause) -> Write:
         record = self._record
@@ -453,6 +454,10 @@ class Candidate:
         self._doubted, self._reaffirmed = now, -math.inf
         if self._granted is not None:
             self._granted = min(self._granted, now - self.timing.renew_deadline)
+
+    def hold_back(self, seconds: float) -> None:
+        """Take a Lease only *seconds* after others might have: they are better holders."""
+        self._hold_back = seconds
 
     def resign(self) -> None:
         """Give up the Lease with the next step, and campaign no more."""

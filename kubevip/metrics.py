@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from kubevip.controllers.health import HealthStatistics
 from kubevip.election import Standing
 from kubevip.kube.reflector import ReflectorStatistics
 from kubevip.runtime.elector import ElectorStatistics
+from kubevip.runtime.trial import Place
 from kubevip.source import Capacity
 from kubevip.statistics import AgentStatistics, ProviderStatistics
 from kubevip.version import __version__
@@ -44,6 +45,8 @@ def metrics(now: AgentStatistics) -> Iterator[Metric]:
     yield from _heartbeats(now)
     if now.health is not None:
         yield from _health(now.health)
+    yield from _takeovers(now)
+    yield from _conflicts(now)
 
 
 def provider_metrics(now: ProviderStatistics) -> Iterator[Metric]:
@@ -155,6 +158,43 @@ def _health(now: HealthStatistics) -> Iterator[Metric]:
         yield _counter(f"kubevip_check_{name}", help_text, ["check"], counts)
     took = [((check.name,), check.seconds) for check in now.checks]
     yield _gauge("kubevip_check_seconds", "How long the last run took", ["check"], took)
+
+
+def _takeovers(now: AgentStatistics) -> Iterator[Metric]:
+    if now.verification is None:
+        return
+    found, labels = now.verification, ["lease_name", "interface", "family"]
+    seconds = HistogramMetricFamily(
+        "kubevip_takeover_verified_seconds",
+        "From leadership to the first answer to a question that was asked from a virtual address",
+        labels=labels,
+    )
+    for place, durations in found.durations.items():
+        seconds.add_metric(_place(place), durations.buckets(), durations.total)
+    yield seconds
+    states = [(_place(each.place), int(not each.verified)) for each in found.trials if each.verified is not None]
+    yield _gauge("kubevip_takeover_unverified", "1 while witnesses are asked, and none has answered", labels, states)
+    timeouts = [(_place(place), count) for place, count in found.timeouts.items()]
+    yield _counter("kubevip_takeover_timeouts", "Takeovers that no witness confirmed in time", labels, timeouts)
+    given_up = [((lease.name,), count) for lease, count in found.resignations.items()]
+    yield _counter("kubevip_takeover_resignations", "Leases given up for it", ["lease_name"], given_up)
+
+
+def _conflicts(now: AgentStatistics) -> Iterator[Metric]:
+    found = now.conflicts
+    if found is not None:
+        yield _counter("kubevip_conflicts", "Machines that claimed a held address", [], [((), found.conflicts)])
+        yield _counter("kubevip_conflicts_defended", "Announcements against them", [], [((), found.defended)])
+        yield _counter("kubevip_conflicts_yielded", "Addresses that were left to them", [], [((), found.yielded)])
+    held = dict(found.rivals) if found is not None else {}
+    left = {vip: [mac] for vip, mac in now.keeper.contested.items()} if now.keeper is not None else {}
+    values = [((str(vip), mac, vip.interface), 1) for vip, macs in (held | left).items() for mac in macs]
+    help_text = "1 while another machine claims an address of ours"
+    yield _gauge("kubevip_conflict_info", help_text, ["vip", "mac", "interface"], values)
+
+
+def _place(place: Place) -> tuple[str, str, str]:
+    return place.lease.name, place.interface, f"IPv{place.family.value}"
 
 
 def _services(now: AgentStatistics) -> Iterator[Metric]:

@@ -1,14 +1,19 @@
 """All that the author of a backend, or of a source of pools, imports."""
 
-from kubevip.backend import Backend, Cadence, Host, Link, Sighting
+from kubevip.backend import Answer, Backend, BpfInstruction, Cadence, Host, Link, Sighting
 from kubevip.errors import AddressTaken, IpamError, KubeVipError, LinkNotFound, NetworkError, NoFamily, PoolExhausted
+from kubevip.filtering import ACCEPT, REJECT, accept_any
 from kubevip.ipam import FamilyPolicy, Request
 from kubevip.model import Family, IPAddress, Vip
 from kubevip.source import Capacity, PoolSource
 
 __all__ = [
+    "ACCEPT",
+    "REJECT",
     "AddressTaken",
+    "Answer",
     "Backend",
+    "BpfInstruction",
     "Cadence",
     "Capacity",
     "Family",
@@ -26,4 +31,5 @@ __all__ = [
     "Request",
     "Sighting",
     "Vip",
+    "accept_any",
 ]

@@ -11,7 +11,18 @@ from kubevip.election import Claim, Record
 from kubevip.errors import NetworkError
 from kubevip.model import Family, IPAddress, LeaseKey, Vip
 
-__all__ = ["Addresses", "Api", "Asking", "Host", "LeaseStore", "Link", "Links", "Observation", "Presence"]
+__all__ = [
+    "Addresses",
+    "Api",
+    "Asking",
+    "Host",
+    "LeaseStore",
+    "Link",
+    "Links",
+    "Neighbourhood",
+    "Observation",
+    "Presence",
+]
 
 
 class Api(Protocol):
@@ -136,3 +147,19 @@ class Links(Protocol):
 
     def subscribe(self, changed: Callable[[str], None]) -> Callable[[], None]:
         """Call *changed* with a name whenever that interface comes, goes or changes; return what ends that."""
+
+
+class Neighbourhood(Protocol):
+    """What the kernel knows of other machines on its links."""
+
+    async def gateways(self, interface: str) -> Sequence[IPAddress]:
+        """Return the gateways of the routes through *interface*, those of default routes first.
+
+        :raises NetworkError: if the kernel can't be asked, or the interface is gone.
+        """
+
+    async def neighbours(self, interface: str) -> Sequence[IPAddress]:
+        """Return who was reachable on *interface* a moment ago, the last one first.
+
+        :raises NetworkError: if the kernel can't be asked, or the interface is gone.
+        """

@@ -18,6 +18,8 @@ ADDRESSES = PREFIX + "loadbalancerIPs"
 HOST = PREFIX + "vipHost"
 IGNORE = PREFIX + "ignore"
 INTERFACE = PREFIX + "serviceInterface"
+# A condition in the status of a Service: true while another machine claims one of its addresses.
+CONFLICT = "kubevip.io/AddressConflict"
 WITHOUT_ENDPOINTS = PREFIX + "allow-reconcile-without-endpoints"
 # Annotations of kube-vip whose features are not there: a Service that uses one is served without it, and told so.
 NOT_YET = {
@@ -97,7 +99,7 @@ class Wanted:
 
 @attrs.frozen(kw_only=True)
 class ServiceView:
-    """What matters of a Service."""
+    """What matters of a Service. *conflict* is what its status says of other machines that claim its addresses."""
 
     key: ServiceKey
     uid: str = ""
@@ -109,6 +111,7 @@ class ServiceView:
     policy: TrafficPolicy = TrafficPolicy.CLUSTER
     ingress: tuple[Ingress, ...] = ()
     deleting: bool = False
+    conflict: str = ""
 
     def wants(self, classes: ClassFilter, place: Callable[[IPAddress, str], tuple[str, int]]) -> Wanted | Ignored:
         """Say what the Service asks for.

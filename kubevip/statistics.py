@@ -12,8 +12,10 @@ from kubevip.kube.reflector import ReflectorStatistics
 from kubevip.model import LeaseKey, ServiceKey
 from kubevip.runtime.announcer import AnnouncerStatistics
 from kubevip.runtime.elector import ElectorStatistics
+from kubevip.runtime.guarding import GuardStatistics
 from kubevip.runtime.keeper import KeeperStatistics
 from kubevip.runtime.pulse import PulseStatistics
+from kubevip.runtime.verifying import VerifierStatistics
 from kubevip.source import Capacity
 
 # A netlink request that takes longer than this many seconds will not come back: the process is better started anew.
@@ -36,6 +38,8 @@ class AgentStatistics:
     reflectors: Mapping[str, ReflectorStatistics]
     pulses: Mapping[LeaseKey, PulseStatistics] = attrs.field(factory=dict)
     health: HealthStatistics | None = None
+    verification: VerifierStatistics | None = None
+    conflicts: GuardStatistics | None = None
 
     def ailments(self) -> list[str]:
         """Say why the process has to be started anew; empty while it is alive."""

@@ -1,11 +1,21 @@
 """Announces IPv4 addresses on an Ethernet segment by gratuitous ARP (RFC 826, RFC 5227)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from typing import ClassVar
 
-from kubevip.plugin import Backend, Cadence, Family, Link, NetworkError, Sighting, Vip
-from kubevip_arp.packet import ETHERTYPE, Arp, announcement, probe, question
+from kubevip.plugin import Answer, Backend, Cadence, Family, IPAddress, Link, NetworkError, Sighting, Vip
+from kubevip_arp.packet import (
+    ETHERTYPE,
+    REPLIES_TO_US,
+    REPLY,
+    Arp,
+    announcement,
+    claims_to,
+    inquiry,
+    probe,
+    question,
+)
 
 __all__ = ["ArpBackend"]
 
@@ -38,16 +48,42 @@ class ArpBackend(Backend):
 
     def sightings(self, interface: str, report: Callable[[Sighting], None]) -> AbstractContextManager[None]:
         """*report* the sender of each ARP frame that arrives."""
+        return self.host.listen(interface, ETHERTYPE, _reporting(report))
+
+    def claims(
+        self, interface: str, addresses: Collection[IPAddress], report: Callable[[Sighting], None]
+    ) -> AbstractContextManager[None]:
+        """*report* the sender of each ARP frame that arrives from one of *addresses*."""
+        return self.host.listen(interface, ETHERTYPE, _reporting(report), bpf=claims_to(addresses))
+
+    async def inquire(self, vip: Vip, witness: IPAddress) -> bool:
+        """Ask who has the address of *witness*, with the VIP as the sender, whom the witness learns."""
+        mac = self._mac(vip)
+        if mac:
+            self.host.send(vip.interface, inquiry(vip.address, mac, witness))
+        return mac is not None
+
+    def answers(self, interface: str, report: Callable[[Answer], None]) -> AbstractContextManager[None]:
+        """*report* each ARP reply to this machine."""
 
         def received(frame: bytes) -> None:
             seen = Arp.parse(frame)
-            if seen is not None and not seen.sender.is_unspecified:
-                report(Sighting(seen.sender, seen.mac.hex(":"), announcing=seen.sender == seen.target))
+            if seen is not None and seen.operation == REPLY:
+                report(Answer(seen.sender, seen.target, seen.mac.hex(":")))
 
-        return self.host.listen(interface, ETHERTYPE, received)
+        return self.host.listen(interface, ETHERTYPE, received, bpf=REPLIES_TO_US)
 
     def _mac(self, vip: Vip) -> bytes | None:
         return _ethernet(self.host.link(vip.interface))
+
+
+def _reporting(report: Callable[[Sighting], None]) -> Callable[[bytes], None]:
+    def received(frame: bytes) -> None:
+        seen = Arp.parse(frame)
+        if seen is not None and not seen.sender.is_unspecified:
+            report(Sighting(seen.sender, seen.mac.hex(":"), announcing=seen.sender == seen.target))
+
+    return received
 
 
 def _ethernet(link: Link) -> bytes | None:

@@ -1,9 +1,12 @@
 """ARP frames for IPv4 over Ethernet (RFC 826)."""
 
 import struct
+from collections.abc import Collection
 from ipaddress import IPv4Address, IPv6Address
 
 from attrs import frozen
+
+from kubevip.plugin import REJECT, BpfInstruction, accept_any
 
 ETHERTYPE = 0x0806
 BROADCAST = b"\xff" * 6
@@ -12,7 +15,33 @@ _UNSPECIFIED = IPv4Address(0)
 _FORMAT = struct.Struct("!6s6sH HHBBH6s4s6s4s")
 _ETHERNET, _IPV4 = 1, 0x0800
 
-__all__ = ["ETHERTYPE", "Arp", "announcement", "probe", "question"]
+# Classic BPF: replies to one machine, which is us; all else is kept back.
+REPLIES_TO_US = (
+    (0x28, 0, 0, 20),
+    (0x15, 1, 0, REPLY),
+    REJECT,
+    (0x30, 0, 0, 0),
+    (0x45, 0, 1, 1),
+    REJECT,
+    (0x06, 0, 0, 0xFFFFFFFF),
+)
+
+__all__ = [
+    "ETHERTYPE",
+    "REPLIES_TO_US",
+    "REPLY",
+    "Arp",
+    "announcement",
+    "claims_to",
+    "inquiry",
+    "probe",
+    "question",
+]
+
+
+def claims_to(addresses: Collection[IPv4Address | IPv6Address]) -> tuple[BpfInstruction, ...]:
+    """Return the BPF program that lets through frames whose sender is one of *addresses*."""
+    return ((0x20, 0, 0, 28), *accept_any(int(address) for address in addresses))
 
 
 @frozen
@@ -48,6 +77,11 @@ def question(address: IPv4Address | IPv6Address, mac: bytes) -> bytes:
 def probe(address: IPv4Address | IPv6Address, mac: bytes) -> bytes:
     """Build the question who has *address*, from a sender without an address (RFC 5227, section 1.1)."""
     return _frame(REQUEST, mac, _UNSPECIFIED, bytes(6), address)
+
+
+def inquiry(address: IPv4Address | IPv6Address, mac: bytes, witness: IPv4Address | IPv6Address) -> bytes:
+    """Build the ordinary question who has *witness*, from *address*, whose place the witness learns."""
+    return _frame(REQUEST, mac, address, bytes(6), witness)
 
 
 def _frame(

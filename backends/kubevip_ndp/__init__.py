@@ -1,11 +1,20 @@
 """Announces IPv6 addresses on an Ethernet segment by unsolicited neighbour advertisements (RFC 4861)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from typing import ClassVar
 
-from kubevip.plugin import Backend, Cadence, Family, Link, NetworkError, Sighting, Vip
-from kubevip_ndp.packet import ADVERTISEMENTS_ONLY, ETHERTYPE, Advertisement, advertisement, probe
+from kubevip.plugin import Answer, Backend, Cadence, Family, IPAddress, Link, NetworkError, Sighting, Vip
+from kubevip_ndp.packet import (
+    ADVERTISEMENTS_ONLY,
+    ETHERTYPE,
+    Advertisement,
+    Solicitation,
+    advertisement,
+    claims_to,
+    inquiry,
+    probe,
+)
 
 __all__ = ["NdpBackend"]
 
@@ -48,6 +57,38 @@ class NdpBackend(Backend):
             seen = Advertisement.parse(frame)
             if seen is not None:
                 report(Sighting(seen.target, seen.mac.hex(":"), announcing=True))
+
+        return self.host.listen(interface, ETHERTYPE, received, bpf=ADVERTISEMENTS_ONLY)
+
+    def claims(
+        self, interface: str, addresses: Collection[IPAddress], report: Callable[[Sighting], None]
+    ) -> AbstractContextManager[None]:
+        """*report* the target of each advertisement, and the source of each solicitation, of *addresses*."""
+
+        def received(frame: bytes) -> None:
+            seen = Advertisement.parse(frame)
+            asking = Solicitation.parse(frame) if seen is None else None
+            if seen is not None:
+                report(Sighting(seen.target, seen.mac.hex(":"), announcing=True))
+            elif asking is not None and not asking.source.is_unspecified:
+                report(Sighting(asking.source, asking.mac.hex(":"), announcing=False))
+
+        return self.host.listen(interface, ETHERTYPE, received, bpf=claims_to(addresses))
+
+    async def inquire(self, vip: Vip, witness: IPAddress) -> bool:
+        """Solicit *witness* from the VIP, whom the witness learns."""
+        mac = _ethernet(self.host.link(vip.interface)) if not vip.address.is_link_local else None
+        if mac:
+            self.host.send(vip.interface, inquiry(vip.address, mac, witness))
+        return mac is not None
+
+    def answers(self, interface: str, report: Callable[[Answer], None]) -> AbstractContextManager[None]:
+        """*report* each advertisement that was sent to one who asked."""
+
+        def received(frame: bytes) -> None:
+            seen = Advertisement.parse(frame)
+            if seen is not None and not seen.to.is_multicast:
+                report(Answer(seen.target, seen.to, seen.mac.hex(":")))
 
         return self.host.listen(interface, ETHERTYPE, received, bpf=ADVERTISEMENTS_ONLY)
 

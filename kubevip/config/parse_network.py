@@ -169,7 +169,12 @@ def _networks(text: str) -> tuple[Network, ...]:
         raise ValueError("write networks separated by commas, such as 10.0.0.0/16,fd00::/64") from None
 
 
+def _ip_addresses(text: str) -> tuple[IPAddress, ...]:
+    return tuple(dict.fromkeys(_address(part.strip()) for part in text.split(",")))
+
+
 ADDRESSES = Form("addresses", _addresses, lambda value: ",".join(str(part) for part in value))
+IP_ADDRESSES = Form("IP addresses", _ip_addresses, lambda value: ",".join(map(str, value)))
 ADDRESS = Form("address", lambda text: _address(text, "write one IP address"))
 PREFIXES = Form("prefix lengths", _prefixes, _write_prefixes)
 LISTEN = Form("host:port", _listen, _write_listen)

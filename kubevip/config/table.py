@@ -13,6 +13,7 @@ from kubevip.config.fitness import Fitness
 from kubevip.config.modes import Balancer, ControlPlaneHealth, RoutingTable, Wireguard
 from kubevip.config.process import Kubernetes, Logging, Serving
 from kubevip.config.retired import CONFIG_FILE, ELSEWHERE, RETIRED
+from kubevip.config.segment import Segment
 from kubevip.config.services import Election, Services
 from kubevip.config.setting import Setting, settings_of
 from kubevip.model import LeaseKey
@@ -31,6 +32,7 @@ class Settings:
     services: Services = attrs.field(factory=Services, metadata={_TITLE: "Services"})
     election: Election = attrs.field(factory=Election, metadata={_TITLE: "Election"})
     fitness: Fitness = attrs.field(factory=Fitness, metadata={_TITLE: "Fitness and preference"})
+    segment: Segment = attrs.field(factory=Segment, metadata={_TITLE: "Takeovers and conflicts"})
     kubernetes: Kubernetes = attrs.field(factory=Kubernetes, metadata={_TITLE: "API server"})
     serving: Serving = attrs.field(factory=Serving, metadata={_TITLE: "Metrics and health"})
     logging: Logging = attrs.field(factory=Logging, metadata={_TITLE: "Logging"})

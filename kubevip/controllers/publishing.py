@@ -23,8 +23,11 @@ WRITERS = 8
 class StatusWriter(Protocol):
     """Writes the status of a Service; ``kubevip.kube.publisher.Publisher`` is one."""
 
-    async def publish(self, key: ServiceKey, merge: "Merge", host: str | None) -> bool:
-        """Write it if it isn't so yet; tell whether it had to be written."""
+    async def publish(self, key: ServiceKey, merge: "Merge", host: str | None, conflict: str | None) -> bool:
+        """Write it, and the *conflict* that there is, if it isn't so yet; tell whether it had to be written.
+
+        An empty *conflict* ends one that was told before, ``None`` leaves it alone.
+        """
 
 
 class Merge(Protocol):
@@ -81,7 +84,7 @@ class Publishing:
             return view.published(announcement.addresses, announcement.announced)
 
         try:
-            if await self._writer.publish(key, merge, announcement.host):
+            if await self._writer.publish(key, merge, announcement.host, announcement.conflict):
                 vips = ", ".join(map(str, announcement.addresses))
                 log.info("published the Service's addresses", extra={"service": str(key), "vip": vips})
         except ApiError as error:
@@ -95,4 +98,6 @@ def _is_so(announcement: Announcement) -> bool:
     view: ServiceView = announcement.view
     wanted = view.published(announcement.addresses, announcement.announced)
     host = announcement.host
+    if announcement.conflict is not None and view.conflict != announcement.conflict:
+        return False
     return wanted == view.ingress and (host is None or view.annotations.get(service.HOST) == host)

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 import attrs
@@ -186,9 +186,19 @@ class Services:
         """Another machine answers for a VIP of *user*."""
         view = self._views.get(user) if isinstance(user, ServiceKey) else None
         if view is not None:
-            doing = "announcing" if conflict.manner is Manner.INSIST else "not announcing"
-            text = f"{doing} {conflict.vip}: a machine with the MAC address {conflict.mac} answers for it"
+            doing = "not announcing" if conflict.manner is Manner.YIELD else "announcing"
+            verb = "claims it" if conflict.manner is Manner.KEEP else "answers for it"
+            text = f"{doing} {conflict.vip}: a machine with the MAC address {conflict.mac} {verb}"
             self._events.warning(view.key, view.uid, "AddressConflict", f"{text} on {conflict.vip.interface}")
+            self.publish(view.key)
+
+    def settled(self, user: User, vip: Vip) -> None:
+        """No other machine claims a VIP of *user* any more, or it is another node's to tell."""
+        view = self._views.get(user) if isinstance(user, ServiceKey) else None
+        if view is not None and self._ownership.announced(vip.address):
+            text = f"nobody else on {vip.interface} claims {vip} any more"
+            self._events.normal(view.key, view.uid, "AddressConflictOver", text)
+            self.publish(view.key)
 
     def failing(self, user: User, vip: Vip, reason: str) -> None:
         """A VIP of *user* can't be held here now."""
@@ -204,24 +214,45 @@ class Services:
         if view is None or not isinstance(outcome, Wanted):
             return None
         addresses = tuple(vip.address for vip in outcome.vips)
-        if not any(self._ownership.announced(address) for address in addresses):
+        conflict = self._conflicts(outcome.vips)
+        if not conflict and not any(self._ownership.announced(address) for address in addresses):
             return None
         # Where the addresses of a Service have two holders, the one of its first address names itself.
         host = self.node if self._ownership.announced(addresses[0]) else None
-        return Announcement(view, addresses, self._ownership.announced, host)
+        return Announcement(view, addresses, self._ownership.announced, host, conflict)
+
+    def _conflicts(self, vips: Sequence[Vip]) -> str | None:
+        """Say who else claims them. That is for the holder of the first one to tell, or two would contradict."""
+        first = vips[0].address
+        if not self._ownership.announced(first) and not self._ownership.rivals(first):
+            return None
+        return "; ".join(text for vip in vips if (text := self._conflict(vip)))
+
+    def _is_announced(self, key: ServiceKey) -> bool:
+        found = self.announcement(key)
+        return found is not None and any(map(found.announced, found.addresses))
+
+    def _conflict(self, vip: Vip) -> str:
+        macs = ", ".join(self._ownership.rivals(vip.address))
+        doing = "announced" if self._ownership.announced(vip.address) else "not announced"
+        return f"{vip} is {doing} by {self.node}, and claimed on {vip.interface} by {macs}" if macs else ""
 
     def statistics(self) -> ServicesStatistics:
         """Return a snapshot."""
         wanted = sum(1 for outcome in self._outcome.values() if isinstance(outcome, Wanted))
-        announced = Counter(key.namespace for key in self._views if self.announcement(key) is not None)
+        announced = Counter(key.namespace for key in self._views if self._is_announced(key))
         return ServicesStatistics(len(self._views), wanted, len(self._waiting), dict(announced))
 
 
 @attrs.frozen
 class Announcement:
-    """What is true of a Service that is announced here, at least in part."""
+    """What is true of a Service that is announced here, at least in part, or whose addresses others claim.
+
+    *conflict* says who; it is empty where nobody does, ``None`` where it is another node's to tell.
+    """
 
     view: ServiceView
     addresses: tuple[IPAddress, ...]
     announced: Callable[[IPAddress], bool]
     host: str | None
+    conflict: str | None = None

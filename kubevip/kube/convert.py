@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from kubevip.kube.resources import EndpointSlice, EndpointsObject, LoadBalancerIngress, Service
+from kubevip.kube.resources import Condition, EndpointSlice, EndpointsObject, LoadBalancerIngress, Service
 from kubevip.model import ServiceKey
-from kubevip.service import Endpoints, Ingress, ServiceView, TrafficPolicy
+from kubevip.service import CONFLICT, Endpoints, Ingress, ServiceView, TrafficPolicy
 
 SERVICE_NAME = "kubernetes.io/service-name"
 
@@ -24,7 +24,12 @@ def to_view(service: Service) -> ServiceView:
         policy=TrafficPolicy.LOCAL if local else TrafficPolicy.CLUSTER,
         ingress=tuple(to_ingress(entry) for entry in service.status.load_balancer.ingress or ()),
         deleting=metadata.deletion_timestamp is not None,
+        conflict=_conflict(service.status.conditions),
     )
+
+
+def _conflict(conditions: Sequence[Condition] | None) -> str:
+    return next((each.message for each in conditions or () if each.type == CONFLICT and each.status == "True"), "")
 
 
 def to_ingress(entry: LoadBalancerIngress) -> Ingress:

@@ -5,6 +5,7 @@ kube-vip may update, not patch. It is made from the object as it is, so nothing 
 only where something changes.
 """
 
+import datetime
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from kubevip.kube.convert import to_ingress
 from kubevip.kube.resources import SERVICES, LoadBalancerIngress
 from kubevip.model import ServiceKey
 from kubevip.ports import Api
-from kubevip.service import HOST, Ingress
+from kubevip.service import CONFLICT, HOST, Ingress
 
 ATTEMPTS = 5
 
@@ -28,17 +29,23 @@ class Publisher:
     _client: Api
 
     async def publish(
-        self, key: ServiceKey, merge: Callable[[tuple[Ingress, ...]], Sequence[Ingress]], host: str | None
+        self,
+        key: ServiceKey,
+        merge: Callable[[tuple[Ingress, ...]], Sequence[Ingress]],
+        host: str | None,
+        conflict: str | None = None,
     ) -> bool:
         """Have *key* list what *merge* makes of its present ingress, announced by *host*; tell whether it had to.
 
+        *conflict* says which other machines claim its addresses, in a condition; an empty text ends one
+        that is there, ``None`` leaves it alone.
         A Service that is gone is left alone. An update that somebody else's overtook is made again.
 
         :raises ApiError: if that isn't possible.
         """
         for attempt in range(ATTEMPTS):
             try:
-                return await self._publish(key, merge, host)
+                return await self._publish(key, merge, host, conflict)
             except NotFound:
                 return False
             except Conflict:
@@ -47,7 +54,11 @@ class Publisher:
         return False
 
     async def _publish(
-        self, key: ServiceKey, merge: Callable[[tuple[Ingress, ...]], Sequence[Ingress]], host: str | None
+        self,
+        key: ServiceKey,
+        merge: Callable[[tuple[Ingress, ...]], Sequence[Ingress]],
+        host: str | None,
+        conflict: str | None,
     ) -> bool:
         service = msgspec.json.decode(await self._client.request("GET", SERVICES.path(key.namespace, key.name)))
         if service["spec"].get("type") != "LoadBalancer":
@@ -55,14 +66,38 @@ class Publisher:
         present = present_ingress(service)
         ingress = tuple(merge(present))
         annotations = service["metadata"].setdefault("annotations", {})
-        if ingress == present and (host is None or annotations.get(HOST) == host):
+        status = service.setdefault("status", {})
+        told = conflict is not None and _tell_conflict(status, conflict)
+        if ingress == present and not told and (host is None or annotations.get(HOST) == host):
             return False
-        service.setdefault("status", {}).setdefault("loadBalancer", {})["ingress"] = [to_json(each) for each in ingress]
+        if ingress != present:
+            status.setdefault("loadBalancer", {})["ingress"] = [to_json(each) for each in ingress]
         if host is not None:
             annotations[HOST] = host
         service["metadata"].pop("managedFields", None)
         await self._client.request("PUT", SERVICES.path(key.namespace, key.name, "status"), body=service)
         return True
+
+
+def _tell_conflict(status: dict[str, Any], conflict: str) -> bool:
+    """Have *status* tell of *conflict*, or of none; return whether it had to be changed."""
+    conditions = status.get("conditions") or []
+    present = next((each for each in conditions if each.get("type") == CONFLICT), None)
+    before = present.get("message", "") if present is not None and present.get("status") == "True" else ""
+    if before == conflict:
+        return False
+    kept = present is not None and bool(before) and bool(conflict)
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    condition = {
+        "type": CONFLICT,
+        "status": "True" if conflict else "False",
+        "reason": "ClaimedByAnotherMachine" if conflict else "NobodyElseClaimsIt",
+        "message": conflict,
+        # It is the transition of the status alone (meta/v1 Condition).
+        "lastTransitionTime": present["lastTransitionTime"] if kept and present else now,
+    }
+    status["conditions"] = [*(each for each in conditions if each is not present), condition]
+    return True
 
 
 def present_ingress(service: dict[str, Any]) -> tuple[Ingress, ...]:

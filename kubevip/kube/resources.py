@@ -81,10 +81,19 @@ class LoadBalancerStatus(Struct):
     ingress: list[LoadBalancerIngress] | None = None
 
 
+class Condition(Struct):
+    """``meta/v1`` Condition."""
+
+    type: str = ""
+    status: str = ""
+    message: str = ""
+
+
 class ServiceStatus(Struct):
     """``core/v1`` ServiceStatus."""
 
     load_balancer: LoadBalancerStatus = msgspec.field(default_factory=LoadBalancerStatus)
+    conditions: list[Condition] | None = None
 
 
 class Service(Object):

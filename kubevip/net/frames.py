@@ -1,7 +1,8 @@
 """Ethernet frames: per link one socket to send, and one for each kind of frame that is listened to.
 
-They stay open, because closing a packet socket waits for the kernel's readers: 10 to 30 ms in which the event
-loop would stand still. While nobody listens, a filter keeps every frame back.
+They stay open, and serve the next who listens with another filter, because closing a packet socket waits for the
+kernel's readers: 10 to 30 ms in which the event loop would stand still. While nobody listens, a filter keeps every
+frame back.
 """
 
 import asyncio
@@ -140,8 +141,21 @@ class Wire:
             return known
         if known is not None and not known.listeners:
             known.sock.close()
+        idle = self._idle(interface, ethertype, index)
+        if idle is not None:
+            ear = self._ears.pop(idle)
+            ear.program = program
+            self._ears[key] = ear
+            return ear
         self._ears[key] = ear = _Ear(self._open(interface, ethertype), index, program)
         return ear
+
+    def _idle(self, interface: str, ethertype: int, index: int) -> tuple[str, int, tuple[BpfInstruction, ...]] | None:
+        """Return a socket that nobody uses: filters for held addresses change, and each socket stays open."""
+        for key, ear in self._ears.items():
+            if key[:2] == (interface, ethertype) and ear.index == index and not ear.listeners:
+                return key
+        return None
 
     def _open(self, interface: str, ethertype: int) -> socket.socket:
         with self._enter():

@@ -6,6 +6,7 @@ all of it. What isn't hot (routes, namespaces) goes through pyroute2.
 Layouts: ``linux/netlink.h``, ``linux/rtnetlink.h``, ``linux/if_addr.h``, ``linux/if_link.h``.
 """
 
+import contextlib
 import errno
 import os
 import socket
@@ -28,7 +29,7 @@ RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_GETROUTE = 24, 26
 RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR = 0x1, 0x10, 0x100
-SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK = 270, 10, 11
+SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK = 270, 10, 11, 12
 SO_RCVBUFFORCE = 33
 
 IFA_ADDRESS, IFA_LOCAL, IFA_CACHEINFO, IFA_FLAGS, IFA_PROTO = 1, 2, 6, 8, 11
@@ -86,11 +87,13 @@ class LinkMessage:
     operstate: int
 
 
-def _attribute(kind: int, value: bytes) -> bytes:
+def attribute(kind: int, value: bytes) -> bytes:
+    """Pack an attribute."""
     return _ATTRIBUTE.pack(4 + len(value), kind) + value + bytes(-len(value) % 4)
 
 
-def _message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
+def message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
+    """Pack a message."""
     return _HEADER.pack(16 + len(body), kind, flags, sequence, 0) + body
 
 
@@ -118,23 +121,23 @@ def put_address(
 
 def remove_address(index: int, address: IPAddress, prefix_length: int, *, sequence: int) -> bytes:
     """Remove an address from a link."""
-    body = _IFADDRMSG.pack(_FAMILY[Family.of(address)], prefix_length, 0, 0, index) + _attribute(
+    body = _IFADDRMSG.pack(_FAMILY[Family.of(address)], prefix_length, 0, 0, index) + attribute(
         IFA_LOCAL, address.packed
     )
-    return _message(RTM_DELADDR, NLM_F_REQUEST, sequence, body)
+    return message(RTM_DELADDR, NLM_F_REQUEST, sequence, body)
 
 
 def find_route(address: IPAddress, *, sequence: int = 1) -> bytes:
     """Ask by which route packets to *address* go."""
     family = Family.of(address)
-    body = _RTMSG.pack(_FAMILY[family], family.bits, 0, 0, 0, 0, 0, 0, 0) + _attribute(RTA_DST, address.packed)
-    return _message(RTM_GETROUTE, NLM_F_REQUEST, sequence, body)
+    body = _RTMSG.pack(_FAMILY[family], family.bits, 0, 0, 0, 0, 0, 0, 0) + attribute(RTA_DST, address.packed)
+    return message(RTM_GETROUTE, NLM_F_REQUEST, sequence, body)
 
 
 def dump(kind: int, *, sequence: int = 1) -> bytes:
     """Ask for all links (RTM_GETLINK) or all addresses (RTM_GETADDR)."""
     body = _IFINFOMSG.pack(0, 0, 0, 0, 0) if kind == RTM_GETLINK else _IFADDRMSG.pack(0, 0, 0, 0, 0)
-    return _message(kind, NLM_F_REQUEST | NLM_F_DUMP, sequence, body)
+    return message(kind, NLM_F_REQUEST | NLM_F_DUMP, sequence, body)
 
 
 def messages(datagram: bytes) -> Iterator[tuple[int, int, int, bytes]]:
@@ -148,7 +151,8 @@ def messages(datagram: bytes) -> Iterator[tuple[int, int, int, bytes]]:
         offset += (length + 3) & ~3
 
 
-def _attributes(body: bytes, offset: int) -> dict[int, bytes]:
+def attributes(body: bytes, offset: int) -> dict[int, bytes]:
+    """Unpack the attributes from *offset* on, by their kind."""
     found = {}
     while offset + 4 <= len(body):
         length, kind = _ATTRIBUTE.unpack_from(body, offset)
@@ -164,7 +168,7 @@ def parse_address(kind: int, body: bytes) -> AddressMessage | None:
     family, prefix_length, flags, scope, index = _IFADDRMSG.unpack_from(body)
     if family not in _FAMILY.values():
         return None
-    found = _attributes(body, _IFADDRMSG.size)
+    found = attributes(body, _IFADDRMSG.size)
     packed = found.get(IFA_LOCAL) or found[IFA_ADDRESS]
     preferred, valid = FOREVER, FOREVER
     if IFA_CACHEINFO in found:
@@ -179,7 +183,7 @@ def parse_address(kind: int, body: bytes) -> AddressMessage | None:
 def parse_link(kind: int, body: bytes) -> LinkMessage:
     """Unpack a link message."""
     _family, _type, index, flags, _change = _IFINFOMSG.unpack_from(body)
-    found = _attributes(body, _IFINFOMSG.size)
+    found = attributes(body, _IFINFOMSG.size)
     name = found.get(IFLA_IFNAME, b"").rstrip(b"\0").decode()
     operstate = found.get(IFLA_OPERSTATE, b"\0")[0]
     return LinkMessage(kind == RTM_DELLINK, index, name, found.get(IFLA_ADDRESS, b""), flags, operstate)
@@ -221,6 +225,11 @@ class Requests:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self._socket.bind((0, 0))
 
+    def filter_dumps(self) -> None:
+        """Let a dump hold only what its request describes; a kernel before 4.20 can't, and lists all."""
+        with contextlib.suppress(OSError):
+            self._socket.setsockopt(SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1)
+
     def __enter__(self) -> Self:
         return self
 
@@ -259,13 +268,17 @@ class Requests:
 
     def all(self, kind: int) -> list[tuple[int, bytes]]:
         """Return kind and body of every message of a dump, asked for again when a change interrupted it."""
+        return self.listed(dump(kind))
+
+    def listed(self, request: bytes) -> list[tuple[int, bytes]]:
+        """Return kind and body of every message of the dump that *request* asks for, as ``all`` does."""
         while True:
-            found, consistent = self._dump(kind)
+            found, consistent = self._dump(request)
             if consistent:
                 return found
 
-    def _dump(self, kind: int) -> tuple[list[tuple[int, bytes]], bool]:
-        self._socket.send(dump(kind))
+    def _dump(self, request: bytes) -> tuple[list[tuple[int, bytes]], bool]:
+        self._socket.send(request)
         found: list[tuple[int, bytes]] = []
         consistent = True
         while True:
@@ -275,10 +288,10 @@ class Requests:
                     return found, consistent
                 if answer == NLMSG_ERROR:
                     (code,) = struct.unpack_from("=i", body)
-                    raise network_error(-code, "", "listing links and addresses")
+                    raise network_error(-code, "", "listing what is on the links")
                 found.append((answer, body))
 
 
 def _extended_text(body: bytes) -> str:
     # With NETLINK_CAP_ACK the error is followed by the header of the request alone, then by the attributes.
-    return _attributes(body, 4 + 16).get(1, b"").rstrip(b"\0").decode(errors="replace")
+    return attributes(body, 4 + 16).get(1, b"").rstrip(b"\0").decode(errors="replace")

@@ -83,6 +83,12 @@ class Announcer:
             self._schedule(this_round, tuple(announced), now)
         return failed
 
+    async def repeat(self, vips: Iterable[Vip]) -> None:
+        """Announce once more, beside the cadence, those of VIPs that are announced."""
+        current = [vip for vip in vips if vip in self._round]
+        for this_round in sorted({self._round[vip] for vip in current}):
+            await self._repeat(this_round, tuple(vip for vip in current if self._round.get(vip) == this_round))
+
     async def withdraw(self, vips: Iterable[Vip]) -> None:
         """Stop announcing VIPs. An error is only logged: the address goes next, and with it the announcement."""
         withdrawn = tuple(vips)

@@ -33,6 +33,7 @@ class Manner(enum.Enum):
 
     INSIST = "take the address nevertheless"
     YIELD = "leave the address to it"
+    KEEP = "keep the address that was held already"
 
 
 @attrs.frozen
@@ -77,6 +78,18 @@ class Clearance:
     def contested(self) -> dict[Vip, str]:
         """Return the VIPs that are left to another machine, with its MAC address."""
         return {vip: question.told for vip, question in self._questions.items() if question.told}
+
+    def rival(self, vip: Vip) -> str:
+        """Return the MAC address of the machine that *vip* is left to; empty where it isn't."""
+        question = self._questions.get(vip)
+        return question.told if question is not None else ""
+
+    def contest(self, vip: Vip, mac: str, pause: float) -> None:
+        """Leave *vip* to the machine with this MAC address; ask after *pause* seconds whether it has fallen silent."""
+        now = self._now()
+        self._clear.discard(vip)
+        self._questions[vip] = _Question(Manner.YIELD, now, now + pause, mac)
+        self._wake.set()
 
     def grant(self, vips: Iterable[Vip]) -> None:
         """Let *vips* be taken without asking."""

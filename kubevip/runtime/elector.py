@@ -147,6 +147,16 @@ class Elector:
         self._candidate.stay()
         self._wake.set()
 
+    def offer(self, hold_back: float) -> None:
+        """Step down, and take the Lease again if nobody else has done so within *hold_back* seconds."""
+        self._candidate.hold_back(hold_back)
+        self.step_down()
+
+    def hold_back(self, seconds: float) -> None:
+        """From now on take a Lease only *seconds* after others might have: they are better holders."""
+        self._candidate.hold_back(seconds)
+        self._wake.set()
+
     def reconsider(self) -> None:
         """Look anew at what to do: *deference* has changed."""
         self._wake.set()

@@ -65,8 +65,8 @@ class Keeper:
 
     *linger* is how many seconds a VIP stays after its Lease was released, for a successor that isn't seen.
     *changed* is called with each VIP that begins or ceases to be held and announced here.
-    *conflicting* is called when another machine goes on answering for a VIP, *failing* with a VIP and the
-    reason why it can't be held.
+    *conflicting* is called when another machine goes on answering for a VIP, *settled* when one that claimed a
+    VIP which is held does so no more; *failing* with a VIP and the reason why it can't be held.
     """
 
     _addresses: Addresses
@@ -77,8 +77,10 @@ class Keeper:
     changed: Callable[[Vip], None] = lambda _vip: None
     conflicting: Callable[[Conflict], None] = lambda _conflict: None
     failing: Callable[[Vip, str], None] = lambda _vip, _reason: None
+    settled: Callable[[Vip, str], None] = lambda _vip, _mac: None
 
     _mandates: Mandates = attrs.field(factory=Mandates, init=False)
+    _followers: list[Callable[[Vip], None]] = attrs.field(factory=list, init=False)
     _log: VipLog = attrs.field(init=False)
     _held: dict[Vip, Held] = attrs.field(factory=dict, init=False)
     _dirty: set[Vip] = attrs.field(factory=set, init=False)
@@ -122,6 +124,12 @@ class Keeper:
         self._clearance.forget((vip,))
         self._handover.forget((vip,))
         self._look_at((vip,))
+
+    def yield_to(self, vip: Vip, mac: str, pause: float) -> None:
+        """Let go of *vip* because of another machine; after *pause* seconds hold it again when that is silent."""
+        if self._mandates.term(vip) is not None:
+            self._clearance.contest(vip, mac, pause)
+            self._look_at((vip,))
 
     # What the electors tell
 
@@ -206,6 +214,27 @@ class Keeper:
         term = self._mandates.term(vip)
         return term if held is not None and held.ends is not None and held.announced else None
 
+    def lease_of(self, vip: Vip) -> LeaseKey | None:
+        """Return the Lease that governs *vip*."""
+        return self._mandates.lease(vip)
+
+    def wanted_since(self, vip: Vip) -> float:
+        """Return since when *vip* has been to be held here; now, where it isn't."""
+        return self._mandates.since(vip)
+
+    def rival(self, vip: Vip) -> str:
+        """Return the MAC address of the machine that *vip* is left to; empty where it isn't."""
+        return self._clearance.rival(vip)
+
+    def follow(self, changed: Callable[[Vip], None]) -> None:
+        """Call *changed*, too, with each VIP that begins or ceases to be held and announced here."""
+        self._followers.append(changed)
+
+    def _tell(self, vip: Vip) -> None:
+        self.changed(vip)
+        for changed in self._followers:
+            changed(vip)
+
     def may_announce(self, vip: Vip) -> bool:
         """Tell whether announcing *vip* is still right at this moment."""
         return self._mandates.may_claim(vip) and self._is_on_link(vip)
@@ -269,7 +298,7 @@ class Keeper:
             if (term := self._mandates.term(vip)) is not None and (vip in self._held or self._mandates.may_claim(vip))
         }
         # What is on our link needs no asking: to remove it for that would be an outage.
-        self._clearance.grant(vip for vip in led if vip in self._held and self._held[vip].ends is not None)
+        self._clearance.grant(vip for vip in led if self._is_on_link(vip) and not self._clearance.rival(vip))
         self._clearance.seek(led, Manner.YIELD)
         desired = {vip: term for vip, term in led.items() if self._clearance.has(vip)}
         plan = reconcile.plan(
@@ -302,7 +331,7 @@ class Keeper:
                 self._held.setdefault(vip, attrs.evolve(before[vip], announced=False))
             else:
                 self._retry.forget(vip)
-            self.changed(vip)
+            self._tell(vip)
         self._log.write(logging.INFO, "released", [vip for vip in vips if vip not in failed])
         self._fail(failed, "releasing")
         if not self._held:
@@ -355,7 +384,7 @@ class Keeper:
         announced = [vip for vip in still if vip not in failed and vip in self._held]
         for vip in announced:
             self._held[vip] = Held(vip, self._held[vip].ends, announced=True)
-            self.changed(vip)
+            self._tell(vip)
         self._log.write(logging.INFO, "holding", announced)
         return failed
 
@@ -364,7 +393,7 @@ class Keeper:
             announcer.pause(vip for vip in vips if vip.family is family)
         for vip in vips:
             self._held[vip] = attrs.evolve(self._held[vip], announced=False)
-            self.changed(vip)
+            self._tell(vip)
 
     def _paced_families(self) -> set[Family]:
         return {vip.family for vip in self._held if self._mandates.term(vip) is not None}

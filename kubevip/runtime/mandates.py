@@ -20,22 +20,28 @@ class Mandates:
     _vips: dict[LeaseKey, set[Vip]] = attrs.field(factory=dict, init=False)
     _terms: dict[LeaseKey, Term] = attrs.field(factory=dict, init=False)
     _leaving: set[LeaseKey] = attrs.field(factory=set, init=False)
+    _assigned: dict[Vip, float] = attrs.field(factory=dict, init=False)
+    _led: dict[LeaseKey, float] = attrs.field(factory=dict, init=False)
 
     def assign(self, vip: Vip, lease: LeaseKey) -> None:
         """Let *lease* govern *vip*."""
         self.unassign(vip)
         self._leases[vip] = lease
+        self._assigned[vip] = asyncio.get_running_loop().time()
         self._vips.setdefault(lease, set()).add(vip)
 
     def unassign(self, vip: Vip) -> bool:
         """Let no Lease govern *vip*; tell whether one did."""
         lease = self._leases.pop(vip, None)
+        self._assigned.pop(vip, None)
         if lease is not None:
             self._vips[lease].discard(vip)
         return lease is not None
 
     def lead(self, lease: LeaseKey, term: Term) -> None:
         """This node leads *lease*, as long as *term* says."""
+        if lease not in self._terms:
+            self._led[lease] = asyncio.get_running_loop().time()
         self._terms[lease] = term
 
     def leave(self, lease: LeaseKey) -> None:
@@ -64,6 +70,11 @@ class Mandates:
         lease = self._leases.get(vip)
         term = self._terms.get(lease) if lease is not None else None
         return term if term is not None and asyncio.get_running_loop().time() < term.until else None
+
+    def since(self, vip: Vip) -> float:
+        """Return since when *vip* has been to be held here; now, where it isn't."""
+        lease, now = self._leases.get(vip), asyncio.get_running_loop().time()
+        return max(self._assigned[vip], self._led[lease]) if lease is not None and lease in self._terms else now
 
     def may_claim(self, vip: Vip) -> bool:
         """Tell whether *vip* may be announced from here now, or put on a link where it isn't yet."""

@@ -14,6 +14,7 @@ theirs. See ``kubevip.runtime.reprieve``.
 import asyncio
 import contextlib
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -24,7 +25,20 @@ import attrs
 from kubevip.backend import Host
 from kubevip.election import Cause, Claim, Record, Standing
 from kubevip.errors import KubeVipError
-from kubevip.heartbeat import DESTINATION, ETHERTYPE, Badge, Beat, Opinion, Reach, Role, Unreadable, Vigil, seal, unseal
+from kubevip.heartbeat import (
+    DESTINATION,
+    ETHERTYPE,
+    MISSED,
+    Badge,
+    Beat,
+    Opinion,
+    Reach,
+    Role,
+    Unreadable,
+    Vigil,
+    seal,
+    unseal,
+)
 from kubevip.model import Family, LeaseKey, Term, Vip
 from kubevip.runtime.announcer import Announcer
 from kubevip.runtime.elector import Elector, Follower
@@ -64,7 +78,8 @@ class Pulse:
     """The heartbeats of one node for one Lease, from ``run()`` until it is cancelled. It is the elector's follower.
 
     What the elector tells goes on to *follower*. *vips* returns the addresses that the Lease governs. *interval* is
-    in seconds. One that *holds_on* doesn't let go because it is cut off.
+    in seconds. One that *holds_on* doesn't let go because it is cut off. *witnesses* returns who proves, by answering,
+    that it isn't this node that is cut off, where it hears no other candidate.
     """
 
     _host: Host
@@ -73,6 +88,7 @@ class Pulse:
     _vips: Callable[[LeaseKey], Collection[Vip]]
     interval: float
     holds_on: bool = False
+    witnesses: Callable[[], Collection[Vip]] = lambda: ()
 
     _elector: Elector = attrs.field(init=False)
     _term: Term | None = attrs.field(default=None, init=False)
@@ -82,6 +98,7 @@ class Pulse:
     _ears: dict[str, contextlib.ExitStack] = attrs.field(factory=dict, init=False)
     _sequence: int = attrs.field(factory=time.time_ns, init=False)
     _asked: float | None = attrs.field(default=None, init=False)
+    _witnessed: float = attrs.field(default=-math.inf, init=False)
     _counts: dict[str, int] = attrs.field(factory=dict, init=False)
     # What a candidate has found out about the API server since its holder can't renew.
     _reach: Reach = attrs.field(default=Reach.UNKNOWN, init=False)
@@ -259,8 +276,12 @@ class Pulse:
         now = self._now()
         if self._term is not None:
             self._look_for_company(vigil, now)
-        elif vigil.suspects_holder(now) and vigil.company(now):
+        elif vigil.suspects_holder(now) and (vigil.company(now) or self.witnesses()):
             await self._ask_for(vigil)
+
+    def _is_connected(self, vigil: Vigil, now: float) -> bool:
+        """Tell whether somebody but the holder was heard lately: then it isn't this node that is cut off."""
+        return bool(vigil.company(now)) or now - self._witnessed <= MISSED * self.interval
 
     async def _ask_for(self, vigil: Vigil) -> None:
         """Ask for the holder's addresses until it is heard again, or nobody has answered often enough."""
@@ -272,14 +293,18 @@ class Pulse:
         within = min(ANSWER_WITHIN, max(SHORTEST_ANSWER, self.interval / 2))
         while self._vigil is vigil and self._term is None and vigil.suspects_holder(self._now()):
             asked = self._now()
-            answered = await ask(sample, self._announcers, self._host.link, within=within)
-            now = self._now()
+            witnesses = () if vigil.company(asked) else tuple(self.witnesses())
+            everybody = await ask([*sample, *witnesses], self._announcers, self._host.link, within=within)
+            answered, now = {vip: everybody[vip] for vip in sample if vip in everybody}, self._now()
+            if len(everybody) > len(answered):
+                self._witnessed = now
             if now - asked > within + 2 * self.interval:
                 # We stood still ourselves.
                 return
             silent = 0 if answered else silent + 1
             enough = silent >= SILENT * (1 + vigil.rank(now))
-            if enough and vigil.misses_holder(now) and vigil.company(now):
+            connected = self._is_connected(vigil, now)
+            if enough and vigil.misses_holder(now) and connected:
                 self._count("missed")
                 log.warning(
                     "taking the Lease of a holder that is gone",
@@ -292,7 +317,7 @@ class Pulse:
                 extra = {"lease": str(lease), "holder": holder, "reason": "its kernel answers"}
                 log.info("a holder is missed, and its addresses are there", extra=extra)
             self._send(vigil)
-            await anyio.sleep(AGAIN if answered else 0)
+            await anyio.sleep(AGAIN if answered else 0 if connected else self.interval)
             self._follow_badge()
 
     def _look_for_company(self, vigil: Vigil, now: float) -> None:

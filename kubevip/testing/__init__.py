@@ -12,6 +12,7 @@ from kubevip.testing.history import Tenure, gaps, overlaps, tenures
 from kubevip.testing.host import FakeHost
 from kubevip.testing.leases import FaultyLeases, MemoryLeases
 from kubevip.testing.links import MemoryLinks
+from kubevip.testing.neighbourhood import MemoryNeighbourhood
 from kubevip.testing.process import Process
 from kubevip.testing.segment import Segment, Sent
 from kubevip.testing.virtual import Deadlock, VirtualTimeLoop, run_virtual, virtual
@@ -25,6 +26,7 @@ __all__ = [
     "MemoryAddresses",
     "MemoryLeases",
     "MemoryLinks",
+    "MemoryNeighbourhood",
     "Process",
     "Segment",
     "Sent",

@@ -2,14 +2,15 @@
 
 import asyncio
 import inspect
+import ipaddress
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import attrs
 
-from kubevip.backend import Backend, Cadence, Sighting
+from kubevip.backend import Answer, Backend, Cadence, Sighting
 from kubevip.errors import BrokenBackend, NetworkError, UnknownBackend
-from kubevip.model import Family, Vip
+from kubevip.model import Family, IPAddress, Vip
 from kubevip.registry import Registry
 from kubevip.testing.host import FakeHost
 from kubevip.testing.segment import Segment
@@ -20,6 +21,13 @@ SETTLE = 0.02
 VIPS: Mapping[Family, tuple[str, str]] = {
     Family.IPV4: ("10.0.0.201", "10.0.0.202"),
     Family.IPV6: ("fd00::201", "fd00::202"),
+}
+
+
+# The own addresses of the second machine that is plugged to a segment.
+WITNESS: Mapping[Family, IPAddress] = {
+    Family.IPV4: ipaddress.ip_address("10.0.0.12"),
+    Family.IPV6: ipaddress.ip_address("fd00::12"),
 }
 
 
@@ -47,7 +55,7 @@ async def check_backend(
     texts = [text for family in sorted(checked.families) for text in VIPS[family]]
     chosen = tuple(vips) or tuple(Vip.parse(text, interface=INTERFACE) for text in texts)
     before = asyncio.all_tasks()
-    for step in (_check_orders, _check_silence, _check_restart, _check_missing_link, _check_sightings, _check_probe):
+    for step in _STEPS:
         segment = Segment()
         here, there = FakeHost("here", segment, settings or {}), FakeHost("there", segment, settings or {})
         await step(_Subject(checked, segment, here, there, chosen, within))
@@ -106,10 +114,11 @@ class _Subject:
         finally:
             await self._timed(backend.__aexit__(None, None, None), "__aexit__()")
 
-    async def call(self, backend: Backend, verb: str, vip: Vip, *, when: str = "", may_fail: bool = False) -> None:
-        sent = len(self.segment.sent)
+    async def call(self, backend: Backend, verb: str, vip: Vip, *, when: str = "", may_fail: bool = False) -> object:
+        sent, result = len(self.segment.sent), None
         try:
-            await self._timed(getattr(backend, verb)(vip), f"{verb}({vip}){when}", keep=(NetworkError,))
+            arguments = (vip, WITNESS[vip.family]) if verb == "inquire" else (vip,)
+            result = await self._timed(getattr(backend, verb)(*arguments), f"{verb}({vip}){when}", keep=(NetworkError,))
         except NetworkError as error:
             if not may_fail:
                 raise ContractBroken(f"{verb}({vip}){when} has to succeed; it raised {error!r}") from error
@@ -118,13 +127,14 @@ class _Subject:
                 raise ContractBroken(
                     f"{verb}({vip}){when} has to send on {vip.interface} alone; it sent a frame on {frame.interface}"
                 )
+        return result
 
-    async def _timed(self, call: object, what: str, keep: tuple[type[Exception], ...] = ()) -> None:
+    async def _timed(self, call: object, what: str, keep: tuple[type[Exception], ...] = ()) -> object:
         if not inspect.isawaitable(call):
             raise ContractBroken(f"{what} has to be a coroutine function; it returned {call!r}")
         try:
             async with asyncio.timeout(self.within) as scope:
-                await call
+                return await call
         except keep:
             raise
         except Exception as error:
@@ -185,11 +195,11 @@ async def _check_missing_link(subject: _Subject) -> None:
     vip, links = subject.vips[0], subject.here.links
     async with subject.opened(subject.here) as backend:
         links.set_up(vip.interface, False)
-        for verb in ("announce", "probe", "withdraw"):
+        for verb in ("announce", "probe", "inquire", "withdraw"):
             await subject.call(backend, verb, vip, when=" while the interface is down", may_fail=True)
         link, networks = links.get(vip.interface), links.networks()[vip.interface]
         links.remove(vip.interface)
-        for verb in ("announce", "probe", "withdraw"):
+        for verb in ("announce", "probe", "inquire", "withdraw"):
             await subject.call(backend, verb, vip, when=" while the interface is gone", may_fail=True)
         links.add(vip.interface, mac=link.mac, networks=map(str, networks))
         await subject.call(backend, "announce", vip, when=" when the interface is back")
@@ -237,3 +247,60 @@ async def _check_probe(subject: _Subject) -> None:
             overrides = subject.backend.sightings is not Backend.sightings
             if overrides and not any((each.address, each.mac) == (vip.address, holder.hex(":")) for each in seen):
                 raise ContractBroken(f"probe({vip}) has to bring out who has it; sightings() reported {seen}")
+
+
+async def _check_claims(subject: _Subject) -> None:
+    """A backend that watches addresses sees claims to them, and those that it doesn't see can't be told."""
+    if subject.backend.claims is Backend.claims:
+        return
+    mac, vip, more = (
+        subject.there.link(INTERFACE).mac.hex(":"),
+        subject.vips[0],
+        {each.address for each in subject.vips},
+    )
+    seen: list[Sighting] = []
+    async with subject.opened(subject.here) as backend, subject.opened(subject.there) as other:
+        for addresses in ({vip.address}, more):
+            with backend.claims(vip.interface, addresses, seen.append):
+                await subject.call(other, "announce", vip)
+                await asyncio.sleep(SETTLE)
+            if (vip.address, mac) not in {(each.address, each.mac) for each in seen}:
+                raise ContractBroken(
+                    f"claims() has to report that {mac} announced {vip}, which is watched; it reported {seen}"
+                )
+            seen.clear()
+
+
+async def _check_inquiry(subject: _Subject) -> None:
+    """Who is asked from a VIP learns its place, and the answer is seen."""
+    if subject.backend.inquire is Backend.inquire:
+        return
+    heard: list[Answer] = []
+    mac = subject.there.link(INTERFACE).mac.hex(":")
+    async with subject.opened(subject.here) as backend:
+        for vip in subject.vips:
+            witness = WITNESS[vip.family]
+            subject.there.neighbours[vip.address] = b""
+            with backend.answers(vip.interface, heard.append):
+                asked = await subject.call(backend, "inquire", vip)
+                await asyncio.sleep(SETTLE)
+            if asked is False:
+                continue
+            if Answer(witness, vip.address, mac) not in heard:
+                raise ContractBroken(
+                    f"inquire({vip}, {witness}) has to bring out an answer; answers() reported {heard}"
+                )
+            if subject.there.neighbours[vip.address] != subject.here.link(INTERFACE).mac:
+                raise ContractBroken(f"inquire({vip}, {witness}) has to teach the witness where {vip} is; it did not")
+
+
+_STEPS = (
+    _check_orders,
+    _check_silence,
+    _check_restart,
+    _check_missing_link,
+    _check_sightings,
+    _check_probe,
+    _check_claims,
+    _check_inquiry,
+)

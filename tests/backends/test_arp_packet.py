@@ -5,7 +5,9 @@ import ipaddress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kubevip_arp.packet import Arp, announcement, probe, question
+from kubevip_arp.packet import REPLIES_TO_US, Arp, announcement, claims_to, inquiry, probe, question
+
+from kubevip.testing.bpf import accepts
 
 VIP = ipaddress.ip_address("10.0.0.1")
 MAC = bytes.fromhex("aabbccddeeff")
@@ -68,3 +70,37 @@ def test_what_is_not_arp_for_ipv4_over_ethernet_is_not_read(at: int, octets: str
 
 def test_padding_behind_the_frame_is_passed_over() -> None:
     assert Arp.parse(announcement(VIP, MAC) + bytes(18)) == Arp(2, VIP, MAC, VIP)
+
+
+WITNESS = ipaddress.ip_address("10.0.0.254")
+
+
+def test_the_inquiry_is_an_ordinary_request_from_the_vip() -> None:
+    assert inquiry(VIP, MAC, WITNESS) == bytes.fromhex(
+        f"{HEADER} 0001 0800 06 04 0001 aabbccddeeff 0a000001 000000000000 0a0000fe"
+    )
+
+
+def reply(to: bytes) -> bytes:
+    """Build what the witness answers to the machine *to*."""
+    body = bytes.fromhex("0001 0800 06 04 0002") + MAC + WITNESS.packed + to + VIP.packed
+    return to + MAC + bytes.fromhex("0806") + body
+
+
+def test_the_kernel_lets_replies_to_us_through_and_nothing_else() -> None:
+    assert accepts(REPLIES_TO_US, reply(bytes.fromhex("020000000001")))
+    assert not accepts(REPLIES_TO_US, announcement(VIP, MAC))
+    assert not accepts(REPLIES_TO_US, inquiry(VIP, MAC, WITNESS))
+    assert not accepts(REPLIES_TO_US, reply(MAC)[:21])
+
+
+@given(st.sets(addresses, min_size=1, max_size=40), addresses, macs)
+def test_the_kernel_lets_every_claim_to_a_watched_address_through(
+    watched: set[ipaddress.IPv4Address], other: ipaddress.IPv4Address, mac: bytes
+) -> None:
+    program = claims_to(watched)
+    for address in watched:
+        assert accepts(program, announcement(address, mac))
+        assert accepts(program, inquiry(address, mac, WITNESS))
+        assert not accepts(program, probe(address, mac)) or ipaddress.IPv4Address(0) in watched
+    assert accepts(program, announcement(other, mac)) == (other in watched)

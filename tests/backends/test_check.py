@@ -2,14 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from importlib.metadata import EntryPoint
 from typing import ClassVar, Self
 
 import pytest
 
-from kubevip.plugin import Backend, Cadence, Family, Host, NetworkError, Sighting, Vip
+from kubevip.plugin import Backend, Cadence, Family, Host, IPAddress, NetworkError, Sighting, Vip
 from kubevip.registry import Registry
 from kubevip.testing import ContractBroken, check_backend, virtual
 
@@ -148,6 +148,18 @@ class ProbesByClaiming(Good):
         self.host.send(vip.interface, b"\xff" * 6 + link.mac + b"\x08\x06" + body)
 
 
+class WatchesNobody(Good):
+    def claims(
+        self, interface: str, addresses: Collection[IPAddress], report: Callable[[Sighting], None]
+    ) -> AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+
+class AsksNobody(Good):
+    async def inquire(self, vip: Vip, witness: IPAddress) -> bool:
+        return True
+
+
 @pytest.mark.parametrize(
     ("backend", "said"),
     [
@@ -168,6 +180,8 @@ class ProbesByClaiming(Good):
         (DoesNotOpen, "__aenter__() has to succeed; it raised NetworkError('no')"),
         (SeesNobody, "sightings() has to report that 02:00:00:00:00:0c announced 10.0.0.201"),
         (ProbesByClaiming, "probe(10.0.0.201) has to claim nothing"),
+        (WatchesNobody, "claims() has to report that 02:00:00:00:00:0c announced 10.0.0.201"),
+        (AsksNobody, "inquire(10.0.0.201, 10.0.0.12) has to bring out an answer"),
     ],
 )
 def test_what_is_wrong_is_named(backend: type[Backend], said: str) -> None:

@@ -12,7 +12,7 @@ from kubevip_arp.packet import Arp, announcement, question
 from kubevip_ndp import NdpBackend
 from kubevip_ndp.packet import Advertisement
 
-from kubevip.backend import Backend, Cadence, Sighting
+from kubevip.backend import Answer, Backend, Cadence, Sighting
 from kubevip.errors import LinkNotFound, NetworkError
 from kubevip.model import Family, Vip
 from kubevip.registry import Registry
@@ -170,6 +170,52 @@ async def test_an_ordinary_arp_question_claims_the_address_of_the_one_who_asks(p
         b.send("eth0", bytes(frame))
         await _frames_arrive()
     assert seen == [Sighting(VIP["arp"].address, mac.hex(":"), announcing=False)]
+
+
+WITNESS = {"arp": ipaddress.ip_address("10.0.0.12"), "ndp": ipaddress.ip_address("fd00::12")}
+
+
+@both
+@virtual
+async def test_a_witness_that_is_asked_from_a_vip_answers_and_learns_its_place(name: str, plug: Plug) -> None:
+    a, b = plug("a"), plug("b")
+    b.neighbours[VIP[name].address] = b"it was elsewhere"
+    heard: list[Answer] = []
+    backend = Registry()[name](a)
+    with backend.answers("eth0", heard.append):
+        assert await backend.inquire(VIP[name], WITNESS[name])
+        await _frames_arrive()
+    assert heard == [Answer(WITNESS[name], VIP[name].address, "02:00:00:00:00:0c")]
+    assert b.neighbours[VIP[name].address] == a.link("eth0").mac
+
+
+@both
+@virtual
+async def test_on_the_loopback_no_witness_is_asked(name: str, plug: Plug) -> None:
+    host = plug("a")
+    assert not await Registry()[name](host).inquire(Vip(VIP[name].address, "lo"), WITNESS[name])
+    assert host.segment.sent == []
+
+
+@both
+@virtual
+async def test_it_sees_claims_to_what_is_watched_and_to_nothing_else(name: str, plug: Plug) -> None:
+    a, b = plug("a"), plug("b")
+    other = Vip(VIP[name].address + 7, "eth0")
+    seen: list[Sighting] = []
+    theirs = Registry()[name](b)
+    with Registry()[name](a).claims("eth0", {VIP[name].address}, seen.append):
+        await theirs.announce(other)
+        await theirs.inquire(other, WITNESS[name])
+        await theirs.probe(VIP[name])
+        await _frames_arrive()
+        assert seen == []
+        await theirs.inquire(VIP[name], WITNESS[name] + 20)
+        await _frames_arrive()
+        assert seen == [Sighting(VIP[name].address, "02:00:00:00:00:0c", announcing=False)]
+        await theirs.announce(VIP[name])
+        await _frames_arrive()
+    assert Sighting(VIP[name].address, "02:00:00:00:00:0c", announcing=True) in seen
 
 
 async def _sightings(name: str, plug: Plug, act: Callable[[Backend], object]) -> list[Sighting]:

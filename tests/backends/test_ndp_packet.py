@@ -6,7 +6,15 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kubevip_ndp.packet import ADVERTISEMENTS_ONLY, Advertisement, advertisement, probe
+from kubevip_ndp.packet import (
+    ADVERTISEMENTS_ONLY,
+    Advertisement,
+    Solicitation,
+    advertisement,
+    claims_to,
+    inquiry,
+    probe,
+)
 
 from kubevip.testing.bpf import accepts
 
@@ -119,3 +127,36 @@ def test_whatever_is_read_was_let_through_by_the_kernel(frame: bytes) -> None:
     whole = advertisement(VIP, MAC, SOURCE)[:54] + frame
     if Advertisement.parse(whole) is not None:
         assert accepts(ADVERTISEMENTS_ONLY, whole)
+
+
+def test_the_inquiry_is_an_ordinary_solicitation_from_the_vip() -> None:
+    frame = inquiry(VIP, MAC, SOURCE)
+    assert frame[:14] == bytes.fromhex("3333ff000001 aabbccddeeff 86dd")
+    assert (
+        frame[14:54]
+        == bytes.fromhex("60000000 0020 3a ff") + VIP.packed + ipaddress.ip_address("ff02::1:ff00:1").packed
+    )
+    assert frame[54:56] == bytes.fromhex("87 00")
+    assert frame[58:] == bytes(4) + SOURCE.packed + bytes.fromhex("01 01 aabbccddeeff")
+    assert checksum_is_right(frame)
+
+
+@given(addresses, macs, addresses)
+def test_an_inquiry_is_read_as_it_was_written(
+    source: ipaddress.IPv6Address, mac: bytes, target: ipaddress.IPv6Address
+) -> None:
+    assert Solicitation.parse(inquiry(source, mac, target)) == Solicitation(source, mac, target)
+    assert Advertisement.parse(inquiry(source, mac, target)) is None
+
+
+@given(st.sets(addresses, min_size=1, max_size=40), addresses, macs)
+def test_the_kernel_lets_every_claim_to_a_watched_address_through(
+    watched: set[ipaddress.IPv6Address], other: ipaddress.IPv6Address, mac: bytes
+) -> None:
+    program = claims_to(watched)
+    for address in watched:
+        assert accepts(program, advertisement(address, mac, SOURCE))
+        assert accepts(program, inquiry(address, mac, SOURCE))
+    low = {int(address) & 0xFFFFFFFF for address in watched}
+    assert accepts(program, advertisement(other, mac, SOURCE)) == (int(other) & 0xFFFFFFFF in low)
+    assert accepts(program, probe(VIP, mac)) == (0 in low)

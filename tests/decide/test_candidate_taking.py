@@ -147,3 +147,71 @@ def test_a_term_ends_before_others_may_take_the_lease_whatever_the_times() -> No
         wait = b.next(0)
         assert isinstance(wait, Wait)
         assert not a.leading(wait.until)
+
+
+def test_whoever_holds_back_leaves_a_free_lease_to_others_for_so_long() -> None:
+    a = candidate()
+    a.hold_back(2)
+    saw(a, record("", 7, duration=1), 100)
+    assert a.next(100) == Wait(102)
+    assert isinstance(a.next(102), Write)
+
+
+def test_whoever_holds_back_leaves_an_expired_lease_to_others_for_so_long() -> None:
+    a = candidate()
+    a.hold_back(2)
+    a.read(record("b", 7), 100)
+    assert a.next(115) == Wait(117)
+    assert isinstance(a.next(117), Write)
+
+
+def test_holding_back_ends() -> None:
+    a = candidate()
+    a.hold_back(2)
+    saw(a, record("", 7, duration=1), 100)
+    a.hold_back(0)
+    assert isinstance(a.next(100), Write)
+
+
+def test_a_lease_that_is_offered_is_released_and_campaigned_for_again() -> None:
+    a = candidate()
+    a.read(record("", 7, duration=1, transitions=4), 100)
+    a.next(100)
+    a.wrote(record("a", 8, transitions=5), 100, 100)
+    a.step_down()
+    a.hold_back(2)
+    step = a.next(101)
+    assert isinstance(step, Write)
+    assert (step.claim.holder, step.cause) == ("", Cause.RELEASE)
+    free = record("", 9, duration=1, transitions=5)
+    a.wrote(free, 101, 101)
+    assert not a.resigned
+    assert a.standing(101) is Standing.VACANT
+    assert a.next(101) == Wait(103)
+    assert a.next(103) == Write(Claim("a", 15, 6, fresh=True), free, Cause.VACANT)
+
+
+def test_an_offer_of_what_somebody_else_has_is_nothing() -> None:
+    a = candidate()
+    a.read(record("b", 7), 100)
+    a.step_down()
+    assert a.next(100) == Wait(115)
+    a.read(record("a", 8), 101)
+    step = a.next(101)
+    assert isinstance(step, Write)
+    assert step.cause is Cause.OURS
+
+
+def test_an_offer_that_was_not_answered_is_made_again() -> None:
+    a = candidate()
+    a.read(record("", 7, duration=1), 100)
+    a.next(100)
+    a.wrote(record("a", 8), 100, 100)
+    a.step_down()
+    a.next(101)
+    a.no_answer(101, 102)
+    assert a.next(103) == Read()
+    a.read(record("a", 8), 103)
+    step = a.next(103)
+    assert isinstance(step, Write)
+    assert step.cause is Cause.RELEASE

@@ -5,7 +5,7 @@ import pytest
 
 from kubevip.errors import ApiUnavailable, Conflict, Forbidden
 from kubevip.kube.publisher import ATTEMPTS, Publisher, present_ingress, to_json
-from kubevip.service import HOST, Ingress, ServiceView
+from kubevip.service import CONFLICT, HOST, Ingress, ServiceView
 from tests.kube.conftest import NOBODY
 
 PORTS = ((80, "TCP"),)
@@ -170,3 +170,68 @@ def test_no_ports_are_written_where_there_are_none():
 @pytest.mark.parametrize("status", [{}, {"status": {}}, {"status": {"loadBalancer": {"ingress": None}}}])
 def test_nothing_listed_is_empty(status):
     assert present_ingress(status) == ()
+
+
+def condition(service):
+    return next((each for each in service["status"].get("conditions", []) if each["type"] == CONFLICT), None)
+
+
+async def test_conflict_is_a_condition_until_it_is_over(api, publisher):
+    await api.create_service()
+    assert await publisher.publish(api.service(), always(*HERE), "node1", "10.0.0.5 is claimed by 02:00:00:00:00:99")
+    found = condition(await api.get("services", "web"))
+    assert (found["status"], found["reason"]) == ("True", "ClaimedByAnotherMachine")
+    assert found["message"] == "10.0.0.5 is claimed by 02:00:00:00:00:99"
+    assert found["lastTransitionTime"]
+    assert await publisher.publish(api.service(), always(*HERE), "node1", "")
+    found = condition(await api.get("services", "web"))
+    assert (found["status"], found["reason"], found["message"]) == ("False", "NobodyElseClaimsIt", "")
+
+
+async def test_conflict_that_is_told_already_is_not_written_again(api, publisher):
+    await api.create_service()
+    await publisher.publish(api.service(), always(*HERE), "node1", "it is claimed")
+    before = await api.get("services", "web")
+    assert not await publisher.publish(api.service(), always(*HERE), "node1", "it is claimed")
+    assert await api.get("services", "web") == before
+
+
+async def test_without_a_conflict_there_is_no_condition(api, publisher):
+    await api.create_service()
+    await publisher.publish(api.service(), always(*HERE), "node1", "")
+    assert condition(await api.get("services", "web")) is None
+
+
+async def test_conditions_of_others_stay(api, publisher):
+    await api.create_service()
+    service = await api.get("services", "web")
+    theirs = {
+        "type": "example.com/Theirs",
+        "status": "True",
+        "reason": "Because",
+        "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    service["status"]["conditions"] = [theirs]
+    await api.replace("services", service, "status")
+    await publisher.publish(api.service(), always(*HERE), "node1", "it is claimed")
+    await publisher.publish(api.service(), always(*HERE), "node1", "")
+    assert theirs in (await api.get("services", "web"))["status"]["conditions"]
+
+
+async def test_time_of_the_transition_stays_while_only_the_words_change(api, publisher):
+    await api.create_service()
+    await publisher.publish(api.service(), always(*HERE), "node1", "it is claimed by one")
+    service = await api.get("services", "web")
+    condition(service)["lastTransitionTime"] = "2026-01-01T00:00:00Z"
+    await api.replace("services", service, "status")
+    await publisher.publish(api.service(), always(*HERE), "node1", "it is claimed by two")
+    found = condition(await api.get("services", "web"))
+    assert (found["message"], found["lastTransitionTime"]) == ("it is claimed by two", "2026-01-01T00:00:00Z")
+
+
+async def test_conflict_that_is_for_another_node_to_tell_stays(api, publisher):
+    await api.create_service()
+    await publisher.publish(api.service(), always(*HERE), "node1", "it is claimed")
+    assert await publisher.publish(api.service(), always(*HERE), "node2", None)
+    assert condition(await api.get("services", "web"))["message"] == "it is claimed"

@@ -20,6 +20,10 @@ TEXTS = {
     "integer": st.integers(-8, 8).map(str),
     "milliseconds": st.integers(0, 10_000).map(str),
     "heartbeat": st.integers(10, 1000).map(str),
+    "off|warn|resign": st.sampled_from(["off", "warn", "resign"]),
+    "alarm|defend|yield": st.sampled_from(["alarm", "defend", "yield"]),
+    "seconds": st.integers(1, 60).map(str),
+    "IP addresses": st.lists(V4 | V6, min_size=1, max_size=3).map(",".join),
     "off|fast": st.sampled_from(["off", "fast"]),
     "fence|hold|quorum": st.sampled_from(["fence", "hold"]),  # quorum needs heartbeats
     "namespace": NAMES,

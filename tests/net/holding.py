@@ -26,6 +26,7 @@ class Holder:
 
     keeper: Keeper
     elector: Elector
+    announcers: dict[Family, Announcer]
     _tasks: anyio.abc.TaskGroup
     killed: bool = False
 
@@ -50,7 +51,7 @@ async def holding(node: Node, leases: MemoryLeases, *vips: Vip, name: str = "n1"
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(keeper.run)
         tasks.start_soon(elector.run)
-        holder = Holder(keeper, elector, tasks)
+        holder = Holder(keeper, elector, announcers, tasks)
         yield holder
         tasks.cancel_scope.cancel()
         if not holder.killed:

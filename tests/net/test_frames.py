@@ -316,3 +316,27 @@ async def test_missing_capability_is_named(segment):
     assert await in_thread(run_without, 13, segment.machines["n1"], code) == (
         "opening a packet socket: operation not permitted; it needs the capability NET_RAW"
     )
+
+
+def only(octet):
+    """A filter for frames whose first octet of content is this one."""
+    return ((0x30, 0, 0, 14), (0x15, 0, 1, octet), (0x06, 0, 0, 0xFFFFFFFF), (0x06, 0, 0, 0))
+
+
+async def test_filters_that_change_need_no_more_sockets_and_miss_nothing(node, mouth):
+    """As those for held addresses do with each address that comes or goes."""
+    heard = []
+    wire = node.wire
+    with contextlib.ExitStack() as last:
+        last.enter_context(wire.listen("eth0", EXPERIMENT, heard.append, bpf=only(0)))
+        for number in range(1, 50):
+            with contextlib.ExitStack() as following:
+                following.enter_context(wire.listen("eth0", EXPERIMENT, heard.append, bpf=only(number)))
+                last.close()
+                last = following.pop_all()
+            mouth(HEADER + EXPERIMENT.to_bytes(2, "big") + bytes([number - 1]).ljust(46, b"\0"))
+            mouth(HEADER + EXPERIMENT.to_bytes(2, "big") + bytes([number]).ljust(46, b"\0"))
+            await until(lambda number=number: heard and heard[-1][14] == number)
+        last.close()
+    assert [frame[14] for frame in heard] == list(range(1, 50))
+    assert len(wire._ears) == 2

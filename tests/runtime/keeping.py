@@ -1,7 +1,7 @@
 """A keeper on a simulated machine, whose elections a test decides by hand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 
 import anyio
@@ -11,7 +11,7 @@ from kubevip_ndp import NdpBackend
 
 from kubevip.backend import Backend
 from kubevip.election import Cause, Standing, Timing
-from kubevip.model import Family, LeaseKey, Term, Vip
+from kubevip.model import Family, IPAddress, LeaseKey, Term, Vip
 from kubevip.runtime.announcer import Announcer
 from kubevip.runtime.clearance import Conflict
 from kubevip.runtime.keeper import Keeper
@@ -55,6 +55,16 @@ class Noting(Backend):
 
     def sightings(self, interface: str, report: Callable[..., None]) -> object:
         return self.inner.sightings(interface, report)
+
+    def claims(self, interface: str, addresses: Collection[IPAddress], report: Callable[..., None]) -> object:
+        return self.inner.claims(interface, addresses, report)
+
+    async def inquire(self, vip: Vip, witness: IPAddress) -> bool:
+        self.note("inquire", vip)
+        return await self.inner.inquire(vip, witness)
+
+    def answers(self, interface: str, report: Callable[..., None]) -> object:
+        return self.inner.answers(interface, report)
 
 
 @attrs.define(eq=False)

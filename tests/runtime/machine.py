@@ -11,17 +11,23 @@ import attrs
 from kubevip.election import Timing
 from kubevip.eligibility import Eligibility, Pauses
 from kubevip.heartbeat import Opinion
-from kubevip.model import Family, LeaseKey, Vip
+from kubevip.model import Family, IPAddress, LeaseKey, Vip
 from kubevip.ports import LeaseStore
 from kubevip.registry import Registry
+from kubevip.rivalry import Policy, Rivalry
 from kubevip.runtime.announcer import Announcer
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.fitness import Fitness
+from kubevip.runtime.guarding import Guard
 from kubevip.runtime.keeper import Keeper
+from kubevip.runtime.offering import Offers
 from kubevip.runtime.pulse import Pulse
 from kubevip.runtime.reprieve import OnApiLoss, Reprieve
+from kubevip.runtime.verifying import Verifier, Verify
+from kubevip.runtime.witnesses import Witnesses
 from kubevip.testing.history import Tenure, tenures
 from kubevip.testing.host import FakeHost
+from kubevip.testing.neighbourhood import MemoryNeighbourhood
 from kubevip.testing.process import Process
 from kubevip.testing.segment import Segment
 
@@ -34,7 +40,9 @@ class Machine:
 
     What it puts together is what the agent puts together. Open it as a context manager: at the end it is gone
     without a trace, whatever state it is in. *wants* says which VIPs it holds by which Lease. With a *heartbeat*
-    (seconds) it sends heartbeats. *preferences* are what ``Eligibility`` is told beside the node's name.
+    (seconds) it sends heartbeats; then it may ask *company* whether it is cut off. *preferences* are what
+    ``Eligibility`` is told beside the node's name. With *gateways* it verifies its takeovers, and gives up where none
+    answers. With a *policy* it watches for conflicts, and adds the MAC addresses to *told*.
     """
 
     node: str
@@ -48,6 +56,11 @@ class Machine:
     heartbeat: float | None = attrs.field(default=None, kw_only=True)
     on_api_loss: OnApiLoss = attrs.field(default=OnApiLoss.FENCE, kw_only=True)
     preferences: Mapping[str, Any] = attrs.field(factory=dict, kw_only=True)
+    gateways: tuple[IPAddress, ...] = attrs.field(default=(), kw_only=True)
+
+    company: tuple[Vip, ...] = attrs.field(default=(), kw_only=True)
+    policy: Policy | None = attrs.field(default=None, kw_only=True)
+    told: list[str] = attrs.field(factory=list, kw_only=True)
 
     host: FakeHost = attrs.field(init=False)
     process: Process = attrs.field(init=False)
@@ -57,6 +70,8 @@ class Machine:
     pulses: list[Pulse] = attrs.field(factory=list, init=False)
     reprieves: list[Reprieve] = attrs.field(factory=list, init=False)
     fitness: dict[LeaseKey, Fitness] = attrs.field(factory=dict, init=False)
+    verifier: Verifier | None = attrs.field(default=None, init=False)
+    guard: Guard | None = attrs.field(default=None, init=False)
     _tasks: asyncio.TaskGroup = attrs.field(factory=asyncio.TaskGroup, init=False)
     _running: "asyncio.Task[None] | None" = attrs.field(default=None, init=False)
     _stopping: asyncio.Event = attrs.field(init=False)
@@ -77,6 +92,16 @@ class Machine:
             pauses = Pauses.of(self.timing, self.linger)
             eligibility = Eligibility(self.node, pauses, **self.preferences)
             self.fitness[lease] = Fitness(self.keeper, elector, self.leases, eligibility)
+        self.keeper.conflicting = lambda conflict: self.told.append(conflict.mac)
+        if self.policy is not None:
+            rivalry = Rivalry(self.policy, self.linger, self.timing.duration)
+            self.guard = Guard(self.keeper, self.announcers, self.host.links, rivalry, self.timing.duration)
+        if self.gateways:
+            witnesses = Witnesses((), self.host.links, MemoryNeighbourhood({"eth0": self.gateways}))
+            self.verifier = Verifier(
+                *(self.keeper, self.announcers, self.host.links, witnesses, Offers(self.keeper, self.electors)),
+                verify=Verify.RESIGN,
+            )
 
     def _elector(self, lease: LeaseKey) -> Elector:
         if self.heartbeat is None:
@@ -87,6 +112,7 @@ class Machine:
         pulse = Pulse(self.host, self.keeper, self.announcers, self.keeper.governed_by, self.heartbeat, holds_on)
         elector = Elector(lease, self.node, self.timing, self.leases, pulse)
         pulse.attach(elector)
+        pulse.witnesses = lambda: self.company
         self.pulses.append(pulse)
         self._reprieve(elector, pulse.opinion)
         return elector
@@ -142,6 +168,10 @@ class Machine:
                 await stack.enter_async_context(announcer.backend)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self.keeper.run)
+                if self.guard is not None:
+                    tasks.start_soon(self.guard.run)
+                if self.verifier is not None:
+                    tasks.start_soon(self.verifier.run)
                 for elector in self.electors.values():
                     tasks.start_soon(elector.run)
                 for pulse in self.pulses:

@@ -22,7 +22,11 @@ INTERVALS = [0.01, 0.1]
 
 @contextlib.asynccontextmanager
 async def site(
-    interval: float, names: str = "abc", vips: tuple[Vip, ...] = (VIP, VIP6), silent: str = ""
+    interval: float,
+    names: str = "abc",
+    vips: tuple[Vip, ...] = (VIP, VIP6),
+    silent: str = "",
+    company: tuple[Vip, ...] = (),
 ) -> AsyncIterator[Site]:
     """Run machines with heartbeats, but for the *silent* ones, until one holds the VIPs."""
     segment, leases = Segment(), MemoryLeases()
@@ -31,7 +35,9 @@ async def site(
         for name in names:
             made.lines[name] = line = FaultyLeases(leases, latency=0.005)
             heartbeat = None if name in silent else interval
-            machine = Machine(name, segment, line, dict.fromkeys(vips, LEASE), timing=TIMING, heartbeat=heartbeat)
+            machine = Machine(
+                name, segment, line, dict.fromkeys(vips, LEASE), timing=TIMING, heartbeat=heartbeat, company=company
+            )
             made.machines[name] = await stack.enter_async_context(machine)
         await anyio.sleep(4.3)
         yield made
@@ -298,3 +304,75 @@ async def test_random_deaths_never_make_two_holders() -> None:
                 await old.restart()
                 await anyio.sleep(2)
             assert here.longest_overlap() == 0
+
+
+# Two nodes and a witness
+
+# The client is plugged in first.
+WITNESS = (Vip.parse("10.0.0.11", interface="eth0"), Vip.parse("fd00::11", interface="eth0"))
+
+
+@pytest.mark.parametrize("interval", INTERVALS)
+@virtual
+async def test_with_a_witness_one_candidate_is_enough_to_succeed_a_holder_without_power(interval: float) -> None:
+    async with site(interval, "ab", company=WITNESS) as here:
+        old = power_off(here)
+        start = now()
+        while here.leases.holder(LEASE) == old.node:
+            assert now() - start < 3 * interval + max(0.06, interval / 2)
+            await anyio.sleep(0.001)
+        await anyio.sleep(0.1)
+        assert here.holders() == [old.node, here.leases.holder(LEASE)] or len(here.holders()) == 1
+
+
+@virtual
+async def test_a_single_candidate_that_is_cut_off_from_the_witness_too_takes_nothing() -> None:
+    async with site(0.1, "ab", company=WITNESS) as here:
+        old, cut = here.holder, here.other
+        here.segment.cut_off(cut.node)
+        sent = len(here.segment.sent)
+        await anyio.sleep(20)
+        assert here.leases.holder(LEASE) == old.node
+        assert here.longest_overlap() == 0
+        # It asks in the rhythm of its heartbeats.
+        asked = [each for each in here.segment.sent[sent:] if each.node == cut.node]
+        assert len(asked) < 20 * 10 * 8
+
+
+@virtual
+async def test_a_witness_does_not_hurry_anybody_while_the_holders_kernel_answers() -> None:
+    async with site(0.1, "ab", company=WITNESS) as here:
+        old = here.holder
+        old.process.kill()
+        assert await here.outage(7, step=0.002) < 0.1
+        assert here.holder is not old
+        assert here.longest_overlap() == 0
+
+
+@pytest.mark.parametrize("healed_after", [0.2, 0.35, 0.45, 0.55, 0.7, 1.5, 4])
+@virtual
+async def test_with_a_witness_there_is_one_holder_after_a_partition(healed_after: float) -> None:
+    async with site(0.1, "ab", company=WITNESS) as here:
+        old = here.holder
+        here.segment.cut_off(old.node)
+        here.lines[old.node].cut()
+        await anyio.sleep(healed_after)
+        here.segment.cut_off()
+        together = 0.0
+        for _step in range(300):
+            together += 0.001 if len(here.holders()) > 1 else 0
+            await anyio.sleep(0.001)
+        here.lines[old.node].mend()
+        await anyio.sleep(1)
+        assert len(here.holders()) == 1
+        assert together <= 0.105
+
+
+@virtual
+async def test_a_fleet_of_two_with_a_lossy_segment_hurries_nobody() -> None:
+    async with site(0.1, "ab", company=WITNESS) as here:
+        here.segment.loss = 0.1
+        old = here.holder
+        await anyio.sleep(300)
+        assert here.holder is old
+        assert here.longest_overlap() == 0
