@@ -51,8 +51,8 @@ MUTANTS = {
         Mutant(
             "the-term-counts-from-the-answer",
             "kubevip.election",
-            "self._granted = asked if record.holder == self.identity else None",
-            "self._granted = now if record.holder == self.identity else None",
+            "self._granted = asked if record.holder == self.identity and",
+            "self._granted = now if record.holder == self.identity and",
         ),
         Mutant(
             "the-lease-is-taken-at-the-holders-deadline",
@@ -146,12 +146,6 @@ MUTANTS = {
             "return max(0, math.ceil(min(rest - LATEST_CHECK, (rest - ROUNDING) / WHEEL)))",
         ),
         Mutant(
-            "the-kernel-is-punctual",
-            "kubevip.fence",
-            "LATEST_CHECK = 0.8",
-            "LATEST_CHECK = 0.0",
-        ),
-        Mutant(
             "a-lifetime-is-the-whole-lease",
             "kubevip.reconcile",
             "rest = term.expires - now",
@@ -184,6 +178,14 @@ MUTANTS = {
             "silent = 0 if answered else silent + 1",
             "silent = silent + 1",
             failover="fast",
+        ),
+        Mutant(
+            "what-is-taken-again-keeps-its-key",
+            "kubevip.runtime.pulse",
+            "if self._term is not None and before.key == self._key",
+            "if before.key == self._key",
+            failover="fast",
+            budget=1000,
         ),
         Mutant(
             "nobody-is-ever-missed",
