@@ -24,7 +24,21 @@ import attrs
 from kubevip.backend import Host
 from kubevip.election import Cause, Claim, Record, Standing
 from kubevip.errors import KubeVipError
-from kubevip.heartbeat import DESTINATION, ETHERTYPE, Badge, Beat, Opinion, Reach, Role, Unreadable, Vigil, seal, unseal
+from kubevip.heartbeat import (
+    DESTINATION,
+    ETHERTYPE,
+    Badge,
+    Beat,
+    Opinion,
+    Reach,
+    Role,
+    Unreadable,
+    Vigil,
+    lease_id,
+    lease_of,
+    seal,
+    unseal,
+)
 from kubevip.model import Family, LeaseKey, Term, Vip
 from kubevip.runtime.announcer import Announcer
 from kubevip.runtime.elector import Elector, Follower
@@ -215,6 +229,9 @@ class Pulse:
         if vigil is None:
             return
         try:
+            if lease_of(frame) != lease_id(self._elector.lease):
+                # Who else has heartbeats on this interface has ears for them.
+                return
             beat = unseal(frame, self._elector.lease, vigil.badge)
         except Unreadable as error:
             self._refuse(str(error))
