@@ -51,8 +51,8 @@ MUTANTS = {
         Mutant(
             "the-term-counts-from-the-answer",
             "kubevip.election",
-            "self._granted = asked if record.holder == self.identity and",
-            "self._granted = now if record.holder == self.identity and",
+            "self._granted, self._reaffirmed = asked if granted",
+            "self._granted, self._reaffirmed = now if granted",
         ),
         Mutant(
             "the-lease-is-taken-at-the-holders-deadline",
@@ -69,8 +69,8 @@ MUTANTS = {
         Mutant(
             "the-news-of-another-holder-changes-nothing",
             "kubevip.election",
-            "        if record is None or not self._ours(record):\n            self._granted = None",
-            "        if record is None:\n            self._granted = None",
+            "if record is None or not self._ours(record):\n            self._granted, self._reaffirmed =",
+            "if record is None:\n            self._granted, self._reaffirmed =",
             failover="fast",
         ),
         Mutant(
