@@ -260,7 +260,8 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 def run_with(mutant: Mutant, *, timeout: float = 1800) -> subprocess.CompletedProcess[str]:
     """Run the simulation with *mutant* in a process of its own, until it is found or its budget is spent."""
-    asked = ("--failover", mutant.failover, "--count", str(mutant.budget), "--jobs", "1", "--patience", "1")
+    mode = ("--failover", mutant.failover, "--on-api-loss", "fence")
+    asked = (*mode, "--count", str(mutant.budget), "--jobs", "1", "--patience", "1")
     return subprocess.run(
         [sys.executable, __file__, "--within", mutant.name, *asked],
         env={**os.environ, "PYTHONHASHSEED": "0"},
