@@ -152,13 +152,6 @@ MUTANTS = {
             "rest = term.expires - now + 1",
         ),
         Mutant(
-            "late-is-as-good-as-in-time",
-            "kubevip.runtime.putting",
-            "not_after = min(step.until for step in steps)",
-            "not_after = max(step.until for step in steps) + 60",
-            budget=2000,
-        ),
-        Mutant(
             "news-while-leaving-are-taken-for-a-new-term",
             "kubevip.runtime.keeper",
             "if not self._mandates.leaves(lease):",
@@ -166,26 +159,11 @@ MUTANTS = {
             budget=600,
         ),
         Mutant(
-            "a-kernel-that-was-slow-is-never-tried-again",
-            "kubevip.reconcile",
-            "fence.lifetime(rest - lag) or (fence.lifetime(rest) + 1) // 2",
-            "fence.lifetime(rest - lag)",
-            budget=2000,
-        ),
-        Mutant(
             "who-answers-is-hurried-nevertheless",
             "kubevip.runtime.pulse",
             "silent = 0 if answered else silent + 1",
             "silent = silent + 1",
             failover="fast",
-        ),
-        Mutant(
-            "what-is-taken-again-keeps-its-key",
-            "kubevip.runtime.pulse",
-            "if self._term is not None and before.key == self._key",
-            "if before.key == self._key",
-            failover="fast",
-            budget=1000,
         ),
         Mutant(
             "nobody-is-ever-missed",
