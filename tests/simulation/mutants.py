@@ -51,8 +51,8 @@ MUTANTS = {
         Mutant(
             "the-term-counts-from-the-answer",
             "kubevip.election",
-            "self._granted, self._reaffirmed = asked if granted",
-            "self._granted, self._reaffirmed = now if granted",
+            "self._granted = asked if record.holder == self.identity and",
+            "self._granted = now if record.holder == self.identity and",
         ),
         Mutant(
             "the-lease-is-taken-at-the-holders-deadline",
