@@ -17,6 +17,7 @@ holder, who may not have heard yet, can tell that he has a successor.
 """
 
 import enum
+import functools
 import hashlib
 import hmac
 import struct
@@ -181,6 +182,7 @@ def _unpack(frame: bytes) -> tuple[bytes, int, int, int, int, int, bytes, int]:
     return fields
 
 
+@functools.cache
 def lease_id(lease: LeaseKey) -> bytes:
     """Return what stands for *lease* in frames."""
     return hashlib.sha256(str(lease).encode()).digest()[:8]

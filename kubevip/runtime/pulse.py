@@ -36,6 +36,8 @@ from kubevip.heartbeat import (
     Role,
     Unreadable,
     Vigil,
+    lease_id,
+    lease_of,
     seal,
     unseal,
 )
@@ -232,6 +234,9 @@ class Pulse:
         if vigil is None:
             return
         try:
+            if lease_of(frame) != lease_id(self._elector.lease):
+                # Who else has heartbeats on this interface has ears for them.
+                return
             beat = unseal(frame, self._elector.lease, vigil.badge)
         except Unreadable as error:
             self._refuse(str(error))

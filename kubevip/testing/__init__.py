@@ -15,7 +15,7 @@ from kubevip.testing.links import MemoryLinks
 from kubevip.testing.neighbourhood import MemoryNeighbourhood
 from kubevip.testing.process import Process
 from kubevip.testing.segment import Segment, Sent
-from kubevip.testing.virtual import Deadlock, VirtualTimeLoop, run_virtual, virtual
+from kubevip.testing.virtual import Deadlock, Livelock, VirtualTimeLoop, run_virtual, virtual
 
 __all__ = [
     "Change",
@@ -23,6 +23,7 @@ __all__ = [
     "Deadlock",
     "FakeHost",
     "FaultyLeases",
+    "Livelock",
     "MemoryAddresses",
     "MemoryLeases",
     "MemoryLinks",

@@ -22,22 +22,34 @@ Arguments = TypeVarTuple("Arguments")
 DAY = 86400.0
 # What is under way when a test ends (a request to a slow server, say) has so many virtual seconds to end.
 GRACE = 60.0
+# So many turns of the loop without any time in between are too many.
+TURNS = 100_000
 
 
 class Deadlock(AssertionError):
     """Every task waits for something, and no timer is left that could bring it about."""
 
 
+class Livelock(AssertionError):
+    """Something is always ready to run, so that time stands still."""
+
+
 class _Selector(selectors.SelectSelector):
     """Instead of waiting for real time to pass it lets virtual time jump."""
 
-    def __init__(self, jump: Callable[[], None]) -> None:
+    def __init__(self, jump: Callable[[], None], stuck: Callable[[], None]) -> None:
         super().__init__()
         self._jump = jump
+        self._stuck = stuck
+        self._turns = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is not None and timeout <= 0:
+            self._turns += 1
+            if self._turns > TURNS:
+                self._stuck()
             return []
+        self._turns = 0
         ready = super().select(0)
         if not ready:
             self._jump()
@@ -57,7 +69,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._virtual_now = 0.0
         self._limit = limit
         self._processes: list[Process] = []
-        super().__init__(_Selector(self._jump))
+        super().__init__(_Selector(self._jump, self._stuck))
 
     def time(self) -> float:
         """Return the virtual time in seconds, by the clock of the running process."""
@@ -77,6 +89,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             limit, self._limit = self._limit, math.inf
             self.bury_all()
             raise TimeoutError(f"it hasn't ended after {limit:g} s of virtual time")
+
+    def _stuck(self) -> None:
+        self.bury_all()
+        raise Livelock(f"at {self._virtual_now:g} s time stands still: after {TURNS} turns something is still ready")
 
     def call_soon(
         self,
@@ -140,6 +156,7 @@ def run_virtual(
     Python's global random numbers start from *seed* meanwhile. *limit* is in virtual seconds.
 
     :raises Deadlock: if nothing can go on any more.
+    :raises Livelock: if something goes on without any time in between, for ever.
     :raises TimeoutError: if it hasn't ended after *limit*.
     """
     before = random.getstate()

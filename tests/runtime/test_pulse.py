@@ -269,6 +269,25 @@ async def test_a_restarted_holder_is_heard_by_its_new_key() -> None:
 
 
 @virtual
+async def test_heartbeats_for_another_lease_are_passed_over_and_noise_is_refused(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with site(0.1) as here:
+        record = here.leases.record(LEASE)
+        assert record is not None
+        badge = Badge.parse(record.badge)
+        assert badge is not None
+        other = LeaseKey("kube-system", "plndr-svcs-lock")
+        frame = seal(Beat(other, badge.holder, Role.HOLDER, badge.term, 1, 0.1), badge, bytes(6))
+        here.segment.carry(here.client, "eth0", frame)
+        await anyio.sleep(0.1)
+        assert "refused a heartbeat" not in caplog.text
+        here.segment.carry(here.client, "eth0", frame[:14] + bytes(100))
+        await anyio.sleep(0.1)
+        assert "refused a heartbeat" in caplog.text
+
+
+@virtual
 async def test_forged_and_replayed_heartbeats_change_nothing() -> None:
     async with site(0.1) as here:
         record = here.leases.record(LEASE)

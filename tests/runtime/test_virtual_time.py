@@ -5,9 +5,10 @@ import random
 import time
 
 import anyio
+import anyio.lowlevel
 import pytest
 
-from kubevip.testing import Deadlock, Process, VirtualTimeLoop, run_virtual, virtual
+from kubevip.testing import Deadlock, Livelock, Process, VirtualTimeLoop, run_virtual, virtual
 
 
 def now() -> float:
@@ -67,6 +68,16 @@ def test_what_can_never_go_on_is_told_with_its_names() -> None:
 
     with pytest.raises(Deadlock, match="waits for ever"):
         run_virtual(wait)
+
+
+def test_that_time_stands_still_is_told_with_the_time() -> None:
+    async def go_on() -> None:
+        await anyio.sleep(5)
+        while True:
+            await anyio.lowlevel.checkpoint()
+
+    with pytest.raises(Livelock, match=r"at 5 s time stands still: after \d+ turns something is still ready"):
+        run_virtual(go_on)
 
 
 def test_what_goes_on_for_ever_is_ended_at_the_limit() -> None:

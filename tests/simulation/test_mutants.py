@@ -8,8 +8,10 @@ import pytest
 from tests.simulation.mutants import MUTANTS, Mutant, found_in, run_with
 
 CHEAP = {
-    "the-term-counts-from-the-answer": "without a Lease",
     "a-renewal-does-not-restart-the-wait": "two leaders",
+    "the-successor-is-not-believed": "two holders",
+    "break-before-make": "lost in a handover",
+    "a-lifetime-is-the-whole-lease": "time stands still",
 }
 
 

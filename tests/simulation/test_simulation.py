@@ -23,7 +23,7 @@ from kubevip.testing.simulation.simulation import Run
 from kubevip.testing.simulation.verdict import Verdict, judge, judge_seed, shrink, tell
 
 ALL = ("n1", "n2", "n3")
-OFF = Choice(failover="off")
+OFF = Choice(failover="off", on_api_loss="fence")
 
 
 def plain(*faults: object, seed: int = 1, **how: object) -> Scenario:
@@ -172,6 +172,13 @@ def test_an_unknown_failover_is_refused() -> None:
     assert "invalid choice: 'later'" in done.stderr
 
 
+def test_a_quorum_needs_heartbeats() -> None:
+    done = simulate("--failover", "off", "--on-api-loss", "quorum")
+    assert done.returncode == 2
+    assert "--on-api-loss quorum needs heartbeats: --failover fast" in done.stderr
+    assert {draw(seed, Choice(on_api_loss="quorum")).mode for seed in range(9)} == {"fast, quorum"}
+
+
 def test_no_seeds_are_refused() -> None:
     done = simulate("--count", "0")
     assert done.returncode == 2
@@ -180,16 +187,17 @@ def test_no_seeds_are_refused() -> None:
 
 def test_the_help_tells_each_option() -> None:
     text = simulate("--help").stdout
-    options = ["first", "count", "jobs", "patience", "digests", "story", "shrink", "failover", "heartbeat", "nodes"]
+    options = ["first", "count", "jobs", "patience", "digests", "story", "shrink", "failover", "on-api-loss"]
+    options += ["heartbeat", "nodes"]
     assert [option for option in options if f"--{option} " not in text and f"--{option}\n" not in text] == []
 
 
 def test_a_choice_is_told_as_options_and_goes_before_the_seeds_own() -> None:
-    choice = Choice(failover="fast", heartbeat=0.01, nodes=5)
-    assert str(choice) == "--failover fast --heartbeat 10 --nodes 5"
+    choice = Choice(failover="fast", on_api_loss="quorum", heartbeat=0.01, nodes=5)
+    assert str(choice) == "--failover fast --on-api-loss quorum --heartbeat 10 --nodes 5"
     assert [len(draw(seed, choice).clocks) for seed in range(5)] == [5] * 5
     assert "5 nodes" in str(draw(1, choice))
-    assert "failover fast, 10 ms" in str(draw(1, choice))
+    assert "failover fast, 10 ms, on API loss quorum" in str(draw(1, choice))
 
 
 def test_a_broken_promise_is_told_with_how_to_replay_it(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

@@ -8,10 +8,11 @@ from kubevip.model import IPAddress
 from kubevip.testing.history import Tenure, gaps
 from kubevip.testing.simulation.evidence import Evidence, Violation
 from kubevip.testing.simulation.faults import Fault
+from kubevip.testing.simulation.faults_api import ApiCut, ApiRefusing
 from kubevip.testing.simulation.promises import Situation
 
 # All was well for so many seconds: everybody has heard the holder, and no earlier fault has left anything.
-_WELL = 6.0
+_WELL = 4.0
 
 
 @attrs.frozen
@@ -24,6 +25,7 @@ class Absences:
         """Yield what was broken."""
         yield from self.without_holder()
         yield from self.missed_late()
+        yield from self.let_go_for_nothing()
 
     def without_holder(self) -> Iterator[Violation]:
         """Nobody holds an address though one node was well for long enough to take it."""
@@ -68,3 +70,21 @@ class Absences:
         if taken > allowed:
             text = f"{tenure.node} falls silent, and nobody else has {tenure.address} for {taken:.3f} s"
             yield self.evidence.violation(silent + allowed, "missed late", f"{text}, {allowed:.3f} s are allowed")
+
+    def let_go_for_nothing(self) -> Iterator[Violation]:
+        """The API server is away for all, and nothing else happens: a mode may promise that nobody lets go."""
+        allowed = self.evidence.allowed(Situation.OUTAGE)
+        scenario = self.evidence.run.scenario
+        for fault in scenario.faults:
+            if isinstance(fault, ApiCut | ApiRefusing) and set(fault.nodes) == set(scenario.nodes):
+                near = list(self.evidence.weather.striking(scenario.nodes, fault.start - _WELL, fault.end))
+                if near == [fault] and fault.start > _WELL:
+                    yield from self._unheld(fault, allowed)
+
+    def _unheld(self, fault: Fault, allowed: float) -> Iterator[Violation]:
+        for address in self.evidence.run.scenario.governing:
+            self.evidence.judged[Situation.OUTAGE] += 1
+            for start, end in gaps(self.evidence.tenures, address, start=fault.start, end=fault.end):
+                if end - start > allowed:
+                    text = f"nobody has {address} for {end - start:.3f} s, and only the API server was away"
+                    yield self.evidence.violation(start, "let go for nothing", text)

@@ -26,9 +26,12 @@ class Coverage:
 
     def without_lease(self) -> Iterator[Violation]:
         for tenure in self.evidence.tenures:
-            self.evidence.judged[Situation.LEASELESS] += 1
+            situation = self.evidence.away(
+                Situation.LEASELESS, Situation.LEASELESS_AWAY, tenure.node, tenure.start, tenure.end
+            )
+            self.evidence.judged[situation] += 1
             grants = self.evidence.terms.grants.get((tenure.node, self.evidence.lease(tenure.address)), [])
-            covered = coverage(grants, self.evidence.allowed(Situation.LEASELESS) / self.evidence.rate(tenure.node))
+            covered = coverage(grants, self.evidence.allowed(situation) / self.evidence.rate(tenure.node))
             if not any(each.start - EPSILON <= tenure.start and tenure.end <= each.end + EPSILON for each in covered):
                 ends = max((each.end for each in covered if each.start <= tenure.start), default=tenure.start)
                 late = (
@@ -37,9 +40,12 @@ class Coverage:
                 yield self.evidence.violation(ends, "without a Lease", f"{tenure.node} has {tenure.address} {late}")
 
     def without_term(self) -> Iterator[Violation]:
-        slack = self.evidence.allowed(Situation.TERMLESS) + EPSILON
         for announced in self.evidence.run.chronicle.all(Announced):
-            self.evidence.judged[Situation.TERMLESS] += 1
+            situation = self.evidence.away(
+                Situation.TERMLESS, Situation.TERMLESS_AWAY, announced.node, announced.time, announced.time
+            )
+            self.evidence.judged[situation] += 1
+            slack = self.evidence.allowed(situation) + EPSILON
             lease = self.evidence.lease(announced.address)
             if not self.evidence.terms.term_at(announced.node, lease, announced.time, slack):
                 text = f"{announced.node} announces {announced.address} and has no term"

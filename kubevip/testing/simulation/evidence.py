@@ -63,6 +63,10 @@ class Evidence:
         """Return how fast the clock of *node* goes."""
         return self.run.scenario.clocks[self.run.scenario.nodes.index(node)].rate
 
+    def away(self, plain: Situation, away: Situation, node: str, start: float, end: float) -> Situation:
+        """Return *away* where *node* may have been without the API server between two times, else *plain*."""
+        return away if self.weather.hides_api(node, start, end) else plain
+
     def allowed(self, situation: Situation) -> float:
         """Return for how many seconds *situation* may last."""
         return self.promises.allowed(situation)

@@ -22,6 +22,9 @@ class Fault(abc.ABC):
     delays: ClassVar[bool] = False
     """Whether nobody may be able to take an address because of it, or may be able and not do so."""
 
+    hides_api: ClassVar[bool] = False
+    """Whether *nodes* may not reach the API server because of it."""
+
     start: float
     duration: float
     nodes: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from kubevip.testing.simulation.world import World
 
 class _ApiFault(Fault):
     delays = True
+    hides_api = True
 
     @property
     def slots(self) -> frozenset[str]:
@@ -116,6 +117,7 @@ class ApiForgets(Fault):
 
     what = "the API server forgets"
     delays = True
+    hides_api = True
 
     @property
     def slots(self) -> frozenset[str]:

@@ -36,9 +36,13 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     one.add_argument("--shrink", type=int, metavar="SEED", help="tell the same with as few faults as it takes")
     choice = parser.add_argument_group("instead of what each seed chooses")
     choice.add_argument("--failover", choices=("off", "fast"), help="vip_failover")
+    choice.add_argument("--on-api-loss", choices=("fence", "hold", "quorum"), help="vip_on_api_loss")
     choice.add_argument("--heartbeat", type=_positive, metavar="MS", help="vip_heartbeat, for --failover fast")
     choice.add_argument("--nodes", type=_positive, metavar="N", help="how many nodes")
-    return parser.parse_args(arguments)
+    asked = parser.parse_args(arguments)
+    if asked.failover == "off" and asked.on_api_loss == "quorum":
+        parser.error("--on-api-loss quorum needs heartbeats: --failover fast")
+    return asked
 
 
 def _positive(text: str) -> int:
@@ -95,7 +99,7 @@ def _say_failed(verdict: Verdict, choice: Choice) -> None:
 
 def _choice(asked: argparse.Namespace) -> Choice:
     heartbeat = asked.heartbeat / 1000 if asked.heartbeat else None
-    return Choice(failover=asked.failover, heartbeat=heartbeat, nodes=asked.nodes)
+    return Choice(failover=asked.failover, on_api_loss=asked.on_api_loss, heartbeat=heartbeat, nodes=asked.nodes)
 
 
 def _say(line: str) -> None:

@@ -42,6 +42,13 @@ class Situation(enum.Enum):
     UNHEARD = "two hold an address: an unplanned takeover, and frames get lost between them"
     LEASELESS = "an address is on a link, and its Lease has expired"
     TERMLESS = "an address is announced without a term"
+    UNPLANNED_AWAY = "two hold an address: an unplanned takeover, and the API server is away for the last holder"
+    UNHEARD_AWAY = (
+        "two hold an address: an unplanned takeover, the API server is away, and frames, agent or kernel fail"
+    )
+    LEASELESS_AWAY = "an address is on a link, its Lease has expired, and the API server is away for its holder"
+    TERMLESS_AWAY = "an address is announced without a term, and the API server is away for its holder"
+    OUTAGE = "nobody holds an address: the API server is away for all, and nothing else is wrong"
     MISSED = "nobody else holds an address: its holder's machine falls silent, two others are well"
 
 
@@ -57,28 +64,42 @@ class Bound(enum.Enum):
     ANY = "not promised"
 
 
+_OFF = {
+    Situation.TERMS: Bound.NEVER,
+    Situation.PLANNED: Bound.HANDOVER,
+    Situation.PLANNED_STRUCK: Bound.LEASE,
+    Situation.UNPLANNED: Bound.NEVER,
+    Situation.UNHEARD: Bound.OVERDUE,
+    Situation.LEASELESS: Bound.OVERDUE,
+    Situation.TERMLESS: Bound.NEVER,
+    Situation.UNPLANNED_AWAY: Bound.NEVER,
+    Situation.UNHEARD_AWAY: Bound.OVERDUE,
+    Situation.LEASELESS_AWAY: Bound.OVERDUE,
+    Situation.TERMLESS_AWAY: Bound.NEVER,
+    Situation.OUTAGE: Bound.ANY,
+    Situation.MISSED: Bound.TAKEOVER,
+}
+# With heartbeats a Lease is taken before it expires, by who finds nobody on the wire: that decides, not the clock.
+_FAST = _OFF | {
+    Situation.TERMS: Bound.ANY,
+    Situation.UNHEARD: Bound.LEASE,
+    Situation.UNHEARD_AWAY: Bound.LEASE,
+    Situation.MISSED: Bound.HEARTBEATS,
+}
+# Who holds on without the API server has no Lease, and can't know of another one by it.
+_HOLDING_ON = {
+    Situation.UNPLANNED_AWAY: Bound.HANDOVER,
+    Situation.UNHEARD_AWAY: Bound.ANY,
+    Situation.LEASELESS_AWAY: Bound.ANY,
+    Situation.TERMLESS_AWAY: Bound.ANY,
+    Situation.OUTAGE: Bound.NEVER,
+}
 TABLE: Mapping[str, Mapping[Situation, Bound]] = {
-    "off": {
-        Situation.TERMS: Bound.NEVER,
-        Situation.PLANNED: Bound.HANDOVER,
-        Situation.PLANNED_STRUCK: Bound.LEASE,
-        Situation.UNPLANNED: Bound.NEVER,
-        Situation.UNHEARD: Bound.OVERDUE,
-        Situation.LEASELESS: Bound.OVERDUE,
-        Situation.TERMLESS: Bound.NEVER,
-        Situation.MISSED: Bound.TAKEOVER,
-    },
-    # With heartbeats a Lease is taken before it expires, by who finds nobody on the wire: that decides, not the clock.
-    "fast": {
-        Situation.TERMS: Bound.ANY,
-        Situation.PLANNED: Bound.HANDOVER,
-        Situation.PLANNED_STRUCK: Bound.LEASE,
-        Situation.UNPLANNED: Bound.NEVER,
-        Situation.UNHEARD: Bound.LEASE,
-        Situation.LEASELESS: Bound.OVERDUE,
-        Situation.TERMLESS: Bound.NEVER,
-        Situation.MISSED: Bound.HEARTBEATS,
-    },
+    "off": _OFF,
+    "fast": _FAST,
+    "off, hold": _OFF | _HOLDING_ON,
+    "fast, hold": _FAST | _HOLDING_ON,
+    "fast, quorum": _FAST | _HOLDING_ON,
 }
 
 

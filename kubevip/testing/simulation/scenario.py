@@ -46,6 +46,7 @@ class Scenario:
     linger: float
     latency: float = 0.005
     failover: str = "off"
+    on_api_loss: str = "fence"
     heartbeat: float = 0.1
     clocks: tuple[Clock, ...]
     control_plane: tuple[IPAddress, ...]
@@ -61,7 +62,7 @@ class Scenario:
     @property
     def mode(self) -> str:
         """The row of ``promises.TABLE`` that counts."""
-        return self.failover
+        return self.failover if self.on_api_loss == "fence" else f"{self.failover}, {self.on_api_loss}"
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -88,6 +89,7 @@ class Scenario:
                 retry_period=self.timing.retry_period,
                 failover=self.failover,
                 heartbeat=self.heartbeat,
+                on_api_loss=self.on_api_loss,
                 linger=self.linger,
             ),
         )
@@ -96,7 +98,8 @@ class Scenario:
         wanted = ", ".join(map(str, self.governing))
         timing = f"{self.timing.duration:g}/{self.timing.renew_deadline:g}/{self.timing.retry_period:g} s"
         failover = f"fast, {1000 * self.heartbeat:g} ms" if self.failover == "fast" else self.failover
-        lines = [f"seed {self.seed}: {len(self.clocks)} nodes, {timing}, failover {failover}, {wanted}"]
+        how = f"failover {failover}, on API loss {self.on_api_loss}"
+        lines = [f"seed {self.seed}: {len(self.clocks)} nodes, {timing}, {how}, {wanted}"]
         lines += [f"  fault {number}: {fault}" for number, fault in enumerate(self.faults)]
         return "\n".join(lines)
 
@@ -111,12 +114,14 @@ class Choice:
     """What is chosen instead of what a seed would choose; ``None`` leaves it to the seed. *heartbeat* is in seconds."""
 
     failover: str | None = None
+    on_api_loss: str | None = None
     heartbeat: float | None = None
     nodes: int | None = None
 
     def __str__(self) -> str:
         """Return the options of the command line."""
         options = [f"--failover {self.failover}"] if self.failover else []
+        options += [f"--on-api-loss {self.on_api_loss}"] if self.on_api_loss else []
         options += [f"--heartbeat {1000 * self.heartbeat:g}"] if self.heartbeat else []
         options += [f"--nodes {self.nodes}"] if self.nodes else []
         return " ".join(options)
@@ -132,12 +137,14 @@ def draw(seed: int, choice: Choice = SEEDS_CHOICE) -> Scenario:
     count = choice.nodes or count
     services = _draw_services(chance)
     timing = chance.choice(_TIMINGS)
+    failover = _draw_failover(chance, choice)
     return Scenario(
         seed=seed,
         timing=timing,
         linger=chance.choice((1.0, 3.0)),
         latency=chance.choice((0.002, 0.005, 0.05, timing.retry_period / 3)),
-        failover=_draw_failover(chance, choice),
+        failover=failover,
+        on_api_loss=choice.on_api_loss or _draw_on_api_loss(chance, failover),
         heartbeat=_draw_heartbeat(chance, choice),
         clocks=tuple(_draw_clock(chance) for _node in range(count)),
         control_plane=_draw_control_plane(chance) if services else _CONTROL_PLANE[:1],
@@ -148,8 +155,12 @@ def draw(seed: int, choice: Choice = SEEDS_CHOICE) -> Scenario:
 
 
 def _draw_failover(chance: random.Random, choice: Choice) -> str:
-    drawn = "fast" if chance.random() < _FAST else "off"
+    drawn = "fast" if chance.random() < _FAST or choice.on_api_loss == "quorum" else "off"
     return choice.failover or drawn
+
+
+def _draw_on_api_loss(chance: random.Random, failover: str) -> str:
+    return chance.choice(("fence", "fence", "hold") if failover == "off" else ("fence", "fence", "hold", "quorum"))
 
 
 def _draw_heartbeat(chance: random.Random, choice: Choice) -> float:

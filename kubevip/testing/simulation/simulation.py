@@ -17,7 +17,7 @@ from kubevip.testing.simulation.scenario import Scenario
 from kubevip.testing.simulation.server import ApiServer
 from kubevip.testing.simulation.switch import Switch
 from kubevip.testing.simulation.world import World
-from kubevip.testing.virtual import run_virtual
+from kubevip.testing.virtual import Livelock, run_virtual
 
 # How often a caller talks to each address, in seconds.
 TALKS_EVERY = 0.2
@@ -45,8 +45,12 @@ class Simulation:
     chronicle: Chronicle = attrs.field(factory=Chronicle, init=False)
 
     def run_to_end(self) -> Run:
-        """Run it, in virtual time."""
-        return run_virtual(self._run, seed=self.scenario.seed)
+        """Run it, in virtual time. A run in which time stands still ends there."""
+        try:
+            return run_virtual(self._run, seed=self.scenario.seed)
+        except Livelock as error:
+            end = max((event.time for event in self.chronicle.events), default=0.0)
+            return Run(scenario=self.scenario, chronicle=self.chronicle, end=end, errors=(str(error),))
 
     async def _run(self) -> Run:
         async with asyncio.TaskGroup() as tasks:

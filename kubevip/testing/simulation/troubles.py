@@ -24,6 +24,8 @@ from kubevip.testing.simulation.faults_stored import EndpointsGone, LeaseTouched
 
 # What part of the seeds is one kind of fault, again and again.
 _TIDY = 0.3
+# What part of those is a time without the API server, for all.
+_OUTAGE = 0.15
 # The shortest of all faults, in seconds.
 _SHORTEST = 0.001
 
@@ -159,6 +161,8 @@ def draw_faults(
 
 
 def _round(chance: random.Random, nodes: Sequence[str], lease: float) -> tuple[Fault, ...]:
+    if chance.random() < _OUTAGE:
+        return (ApiCut(start=chance.uniform(5, 8), duration=lease * chance.uniform(0.5, 3), nodes=tuple(nodes)),)
     (kind,) = chance.choices([kind for _weight, kind in _ROUNDS], [weight for weight, _kind in _ROUNDS])
     faults, at = [], chance.uniform(3, 8)
     for node in chance.sample(nodes, len(nodes)):

@@ -30,6 +30,16 @@ class Weather:
         """Tell whether no frame of *nodes* gets lost between two times because of a fault."""
         return not any(fault.loses_frames for fault in self.striking(nodes, start, end))
 
+    def hides_api(self, node: str, start: float, end: float) -> bool:
+        """Tell whether *node* may have been without the API server at any time between two times."""
+        return any(
+            fault.hides_api
+            and (not fault.nodes or node in fault.nodes)
+            and fault.start <= end
+            and start <= fault.end + BACK_OFF * fault.duration + START
+            for fault in self.faults
+        )
+
     def striking(self, nodes: Collection[str], start: float, end: float) -> Iterator[Fault]:
         """Yield the faults that strike one of *nodes* between two times."""
         for fault in self.faults:
