@@ -26,7 +26,8 @@ class Link:
     """A network interface as the kernel describes it.
 
     *up* is true while it can carry frames: administratively up, and its operational state up or unknown.
-    *link_local* is its IPv6 link-local address, where it has one.
+    *link_local* is its IPv6 link-local address, where it has one. *addresses* are all that are the node's own on
+    it, no VIPs among them.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Link:
     up: bool
     loopback: bool = False
     link_local: IPv6Address | None = None
+    addresses: tuple[IPAddress, ...] = ()
 
 
 @attrs.frozen
@@ -79,6 +81,9 @@ class Host(Protocol):
 
         :raises LinkNotFound: if there is none of that name.
         """
+
+    def interfaces(self) -> Sequence[str]:
+        """Return the names of all interfaces that there are now."""
 
     def send(self, interface: str, frame: bytes) -> None:
         """Send one whole Ethernet *frame* at once, by a socket that stays open.

@@ -46,6 +46,10 @@ class LocalHost:
         """Describe *interface* as it is now."""
         return self._links.get(interface)
 
+    def interfaces(self) -> Sequence[str]:
+        """Return the names of all interfaces that there are now."""
+        return self._links.names()
+
     def send(self, interface: str, frame: bytes) -> None:
         """Send one whole Ethernet frame at once."""
         self._frames.send(interface, frame)

@@ -68,6 +68,10 @@ class FakeHost:
         """Describe *interface* as it is now."""
         return self.links.get(interface)
 
+    def interfaces(self) -> Sequence[str]:
+        """Return the names of all interfaces that there are now."""
+        return self.links.names()
+
     def send(self, interface: str, frame: bytes) -> None:
         """Send one whole Ethernet frame at once."""
         link = self.links.get(interface)
