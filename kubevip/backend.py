@@ -62,6 +62,24 @@ class Sighting:
     announcing: bool
 
 
+@attrs.frozen(kw_only=True)
+class Peering:
+    """What a backend knows of another machine that it speaks with about VIPs: a router, say.
+
+    *state* is in the words of the protocol. *established*: it hears what is announced. *reason* says why it doesn't,
+    or ceased to. *routes* are the VIPs that it was told; *flaps* and *malformed* count from the start: sessions that
+    ended, and messages that could not be used.
+    """
+
+    peer: str
+    state: str
+    established: bool
+    reason: str = ""
+    routes: int = 0
+    flaps: int = 0
+    malformed: int = 0
+
+
 class Host(Protocol):
     """What the core lends a backend."""
 
@@ -155,3 +173,7 @@ class Backend(abc.ABC):
         A backend that can't see them leaves this as it is: nothing is ever reported.
         """
         return contextlib.nullcontext()
+
+    def peerings(self) -> Sequence[Peering]:
+        """Return a snapshot of the machines that it speaks with about VIPs; none, where it speaks to all."""
+        return ()

@@ -1,7 +1,16 @@
 """All that the author of a backend, or of a source of pools, imports."""
 
-from kubevip.backend import Backend, Cadence, Host, Link, Sighting
-from kubevip.errors import AddressTaken, IpamError, KubeVipError, LinkNotFound, NetworkError, NoFamily, PoolExhausted
+from kubevip.backend import Backend, Cadence, Host, Link, Peering, Sighting
+from kubevip.errors import (
+    AddressTaken,
+    ConfigError,
+    IpamError,
+    KubeVipError,
+    LinkNotFound,
+    NetworkError,
+    NoFamily,
+    PoolExhausted,
+)
 from kubevip.ipam import FamilyPolicy, Request
 from kubevip.model import Family, IPAddress, Vip
 from kubevip.source import Capacity, PoolSource
@@ -11,6 +20,7 @@ __all__ = [
     "Backend",
     "Cadence",
     "Capacity",
+    "ConfigError",
     "Family",
     "FamilyPolicy",
     "Host",
@@ -21,6 +31,7 @@ __all__ = [
     "LinkNotFound",
     "NetworkError",
     "NoFamily",
+    "Peering",
     "PoolExhausted",
     "PoolSource",
     "Request",

@@ -84,6 +84,11 @@ class Peer:
         """Tell whether routes reach it."""
         return self._established is not None
 
+    def takes(self, family: Afi) -> bool:
+        """Tell whether routes of *family* reach it."""
+        told = self._established.session.told if self._established is not None else None
+        return told is not None and family in told.export.next_hops
+
     def announce(self, prefix: Prefix, route: Route) -> None:
         """Tell of a route, with the next ``flush()``."""
         if self._established is not None and self._established.session.told is not None:
@@ -253,11 +258,6 @@ class Peer:
         local: IPAddress = ip_address(f"{host}%{self._scope(index)}" if index else host)
         hops = own_next_hops(local, self.neighbor.next_hops, interfaces, self.source.interface)
         spoken = {family: addresses for family, addresses in hops.items() if family in agreed.families}
-        for family in sorted(agreed.families - set(hops)):
-            log.warning(
-                "the node has no address for the next hop of a family, so the peer is not told of it",
-                extra={"peer": self.neighbor.name, "family": family.name},
-            )
         return Export(number=self.local.number, internal=self.local.internal, next_hops=spoken)
 
     def _scope(self, index: int) -> str:

@@ -127,6 +127,10 @@ class Speaker:
         """Tell whether any peer knows our routes."""
         return any(peer.established for peer in self._peers)
 
+    def takes(self, family: Afi) -> bool:
+        """Tell whether any peer knows our routes of *family*."""
+        return any(peer.takes(family) for peer in self._peers)
+
     def _peer(self, neighbor: Neighbor) -> Peer:
         identity = self.identity
         return Peer(
