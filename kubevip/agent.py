@@ -1,7 +1,7 @@
 """The agent: the only place, beside ``hold()``, that knows every part."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 
 import anyio
@@ -25,19 +25,23 @@ from kubevip.kube.reflector import Reflector
 from kubevip.kube.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES, EndpointSlice, EndpointsObject, Service
 from kubevip.kube.sinks import EndpointsSink, ServiceSink, SliceSink
 from kubevip.metrics import exposition, metrics
-from kubevip.model import Family, LeaseKey
+from kubevip.model import Family, LeaseKey, Vip
 from kubevip.net.routes import default_interface
 from kubevip.ports import Api, Links
 from kubevip.registry import Registry
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.pulse import Pulse
 from kubevip.runtime.supervise import supervised
+from kubevip.runtime.unelected import Unelected
 from kubevip.server import Server
 from kubevip.service import ClassFilter
 from kubevip.statistics import AgentStatistics
 from kubevip.surroundings import Surroundings
 
 log = logging.getLogger(__name__)
+
+# The backends of BGP mode.
+BGP = ("bgp",)
 
 AnyReflector = Reflector[Service] | Reflector[EndpointSlice] | Reflector[EndpointsObject]
 
@@ -54,6 +58,7 @@ class Agent:
     _parts: Parts | None = attrs.field(default=None, init=False)
     _waiting: str = attrs.field(default="", init=False)
     _electors: dict[LeaseKey, Elector] = attrs.field(factory=dict, init=False)
+    _campaigns: dict[LeaseKey, Elector | Unelected] = attrs.field(factory=dict, init=False)
     _pulses: dict[LeaseKey, Pulse] = attrs.field(factory=dict, init=False)
     _services: Services | None = attrs.field(default=None, init=False)
     _reflectors: dict[str, AnyReflector] = attrs.field(factory=dict, init=False)
@@ -84,6 +89,7 @@ class Agent:
                     period=settings.arp.rate,
                     settings=self._environ,
                     kernel=self._surroundings.kernel(host_scope_on_loopback=not settings.node.loopback_global),
+                    attached=self._attached(),
                 )
             )
             tasks = await stack.enter_async_context(anyio.create_task_group())
@@ -94,10 +100,19 @@ class Agent:
             tasks.cancel_scope.cancel()
 
     def _choose_backends(self, registry: Registry) -> dict[Family, str]:
+        names = BGP if self.settings.bgp.enable else self.settings.node.backends
         try:
-            return registry.choose(self.settings.node.backends)
+            return registry.choose(names)
         except (BrokenBackend, UnknownBackend) as error:
-            raise ConfigError([f"vip_backends={','.join(self.settings.node.backends)}: {error}"]) from error
+            raise ConfigError([f"vip_backends={','.join(names)}: {error}"]) from error
+
+    def _attached(self) -> Callable[[Vip], bool] | None:
+        """Return what tells which addresses are put on links, ``None`` for all: by BGP those of Services aren't."""
+        if not self.settings.bgp.enable or self.settings.bgp.attach:
+            return None
+        control_plane = self.settings.control_plane
+        own = frozenset(control_plane.addresses if control_plane.enable else ())
+        return lambda vip: vip.address in own
 
     # Starting
 
@@ -111,21 +126,37 @@ class Agent:
         governing = dict.fromkeys(addresses, control_plane) if control_plane else {}
         ownership = Ownership(Claims(governing, services), parts.keeper)
         for key in dict.fromkeys(key for key in (control_plane, services) if key is not None):
-            self._electors[key] = self._elector(key, leases, parts, tasks)
+            self._campaigns[key] = self._campaign(key, leases, parts, tasks)
         await self._surroundings.warn(tuple(self._electors))
         if control_plane:
             ownership.claim(CONTROL_PLANE, [placing.control_plane(address) for address in addresses])
-            tasks.start_soon(self._electors[control_plane].run)
+            tasks.start_soon(self._campaigns[control_plane].run)
         if services:
             self._start_services(client, ownership, placing, services, tasks)
             if services != control_plane:
-                tasks.start_soon(self._campaign_when_synced, self._electors[services])
+                tasks.start_soon(self._campaign_when_synced, self._campaigns[services])
         tasks.start_soon(supervised, "renewing credentials", client.keep_credentials_fresh)
+
+    def _campaign(
+        self, key: LeaseKey, leases: KubeLeases, parts: Parts, tasks: anyio.abc.TaskGroup
+    ) -> Elector | Unelected:
+        """Make what decides whether this node holds the addresses under *key*."""
+        if self._elects(key):
+            self._electors[key] = elector = self._elector(key, leases, parts, tasks)
+            return elector
+        return Unelected(key, self.settings.node.name, self._timing(), parts.keeper)
+
+    def _elects(self, key: LeaseKey) -> bool:
+        """Tell whether addresses have one holder. By BGP every node announces, but for a control plane that elects."""
+        settings = self.settings
+        if not settings.bgp.enable:
+            return True
+        return settings.election.enabled and settings.control_plane.enable and key == settings.control_plane.lease
 
     def _elector(self, key: LeaseKey, leases: KubeLeases, parts: Parts, tasks: anyio.abc.TaskGroup) -> Elector:
         """Make the elector of a Lease, with heartbeats where they are asked for."""
         node, election = self.settings.node.name, self.settings.election
-        if election.failover == "off":
+        if election.failover == "off" or self.settings.bgp.enable:
             return Elector(key, node, self._timing(), leases, parts.keeper)
         pulse = Pulse(parts.host, parts.keeper, parts.announcers, parts.keeper.governed_by, election.heartbeat)
         elector = Elector(key, node, self._timing(), leases, pulse)
@@ -143,7 +174,7 @@ class Agent:
         tasks: anyio.abc.TaskGroup,
     ) -> None:
         settings = self.settings
-        elector = self._electors[lease]
+        campaign = self._campaigns[lease]
         events = Events(client, settings.node.name)
         classes = ClassFilter(
             name=settings.services.class_name,
@@ -151,7 +182,13 @@ class Agent:
             legacy=settings.services.class_legacy_handling,
         )
         self._services = services = Services(
-            settings.node.name, ownership, classes, placing.service, events, lambda: elector.term is not None
+            settings.node.name,
+            ownership,
+            classes,
+            placing.service,
+            events,
+            lambda: campaign.term is not None,
+            names_host=lease in self._electors,
         )
         self._reflectors = _reflectors(client, services, settings)
         for reflector in self._reflectors.values():
@@ -160,11 +197,11 @@ class Agent:
             tasks.start_soon(supervised, "publishing", Publishing(services, Publisher(client)).run)
         tasks.start_soon(supervised, "writing Events", events.run)
 
-    async def _campaign_when_synced(self, elector: Elector) -> None:
+    async def _campaign_when_synced(self, campaign: Elector | Unelected) -> None:
         """Whoever leads has to know what there is to hold: a node that may not list Services leaves it to others."""
         for reflector in self._reflectors.values():
             await reflector.wait_synced()
-        await elector.run()
+        await campaign.run()
 
     def _start_servers(self, tasks: anyio.abc.TaskGroup) -> None:
         serving = self.settings.serving
@@ -226,12 +263,12 @@ class Agent:
         log.info("stopping")
         bound = self.settings.election.linger + self._timing().attempt_timeout
         with anyio.move_on_after(bound) as scope:
-            for lease, elector in self._electors.items():
+            for lease, campaign in self._campaigns.items():
                 parts.keeper.expect_successor(lease)
-                elector.resign()
+                campaign.resign()
             async with anyio.create_task_group() as tasks:
-                for elector in self._electors.values():
-                    tasks.start_soon(elector.wait_ended)
+                for campaign in self._campaigns.values():
+                    tasks.start_soon(campaign.wait_ended)
                 tasks.start_soon(parts.keeper.wait_released)
         if scope.cancelled_caught:
             log.warning("stopping without a word from the API server; the Leases end by themselves")
@@ -255,6 +292,8 @@ class Agent:
             services=self._services.statistics() if self._services else None,
             reflectors={name: reflector.statistics() for name, reflector in self._reflectors.items()},
             pulses={lease: pulse.statistics() for lease, pulse in self._pulses.items()},
+            unelected=len(self._campaigns) > len(self._electors),
+            peerings=parts.peerings() if parts else (),
         )
 
 

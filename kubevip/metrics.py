@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from kubevip.backend import Peering
 from kubevip.election import Standing
 from kubevip.kube.reflector import ReflectorStatistics
 from kubevip.runtime.elector import ElectorStatistics
@@ -40,6 +41,7 @@ def metrics(now: AgentStatistics) -> Iterator[Metric]:
     yield from _services(now)
     yield from _watches(now.reflectors)
     yield from _heartbeats(now)
+    yield from _peerings(now.peerings)
 
 
 def provider_metrics(now: ProviderStatistics) -> Iterator[Metric]:
@@ -117,6 +119,23 @@ def _heartbeats(now: AgentStatistics) -> Iterator[Metric]:
         yield _counter(f"kubevip_heartbeats_{name}", help_text, ["lease_name"], counts)
     hears = [(labels, len(pulse.hears)) for labels, pulse in pulses]
     yield _gauge("kubevip_heartbeats_peers", "Other nodes that are heard now", ["lease_name"], hears)
+
+
+def _peerings(peerings: Iterable[Peering]) -> Iterator[Metric]:
+    known = tuple(peerings)
+    if not known:
+        return
+    states = [((each.state, each.peer), 1) for each in known]
+    yield _gauge("kube_vip_manager_bgp_session_info", "The state of each session", ["state", "peer"], states)
+    gauges = {"established": "Whether a peer hears what is announced", "routes": "Addresses that a peer was told"}
+    for name, help_text in gauges.items():
+        values = [((each.peer,), int(getattr(each, name))) for each in known]
+        yield _gauge(f"kubevip_peer_{name}", help_text, ["peer"], values)
+    counters = {"flaps": "Sessions that have ended", "malformed": "Messages of a peer that could not be used"}
+    for name, help_text in counters.items():
+        yield _counter(
+            f"kubevip_peer_{name}", help_text, ["peer"], [((each.peer,), getattr(each, name)) for each in known]
+        )
 
 
 def _services(now: AgentStatistics) -> Iterator[Metric]:

@@ -71,6 +71,7 @@ class Peer:
     _flaps: int = attrs.field(default=0, init=False)
     _attempts: int = attrs.field(default=0, init=False)
     _malformed: int = attrs.field(default=0, init=False)
+    _closing: bool = attrs.field(default=False, init=False)
     _free: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
@@ -183,6 +184,7 @@ class Peer:
 
     async def close(self, notification: Notification) -> None:
         """End all sessions, telling the peer why, and wait until that is said."""
+        self._closing = True
         connections = tuple(self._connections)
         for connection in connections:
             connection.stop(notification)
@@ -284,7 +286,7 @@ class Peer:
 
     def _tell(self, reason: str) -> None:
         """Log why there is no session; the same reason again is no news."""
-        level = logging.DEBUG if reason == self._reason else logging.WARNING
+        level = logging.DEBUG if reason == self._reason or self._closing else logging.WARNING
         self._reason = reason
         log.log(level, "no BGP session", extra={"peer": self.neighbor.name, "reason": reason})
 

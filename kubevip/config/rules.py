@@ -126,6 +126,19 @@ def _ports_differ(facts: Facts) -> str | None:
     return f"{facts.shown('health_check_port')}: prometheus_server={serving.prometheus} has that port; write another"
 
 
+def _peers_known(facts: Facts) -> str | None:
+    bgp = facts.settings.bgp
+    if not bgp.enable or bgp.peers or bgp.peer_address:
+        return None
+    return f"{facts.shown('bgp_enable')} needs a peer; write bgp_peers=<address>:<AS>"
+
+
+def _no_heartbeats(facts: Facts) -> str | None:
+    if not facts.settings.bgp.enable or facts.settings.election.failover == "off":
+        return None
+    return f"{facts.shown('vip_failover')} has no effect in BGP mode: nobody can be asked on the wire for an address"
+
+
 def _arp_elects(facts: Facts) -> str | None:
     if not facts.settings.arp.enable or facts.settings.election.enabled:
         return None
@@ -156,8 +169,10 @@ PROBLEMS = (
     Rule(_TIMING, _timing),
     Rule(_TIMING, _lease_length),
     Rule(("prometheus_server", "health_check_port"), _ports_differ),
+    Rule(("bgp_enable", "bgp_peers", "bgp_peeraddress"), _peers_known),
 )
 NOTICES = (
+    Rule(("bgp_enable", "vip_failover"), _no_heartbeats),
     Rule(("vip_arp", "vip_leaderelection"), _arp_elects),
     Rule(("vip_arpRate",), _arp_floor),
     Rule(("vip_loglevel",), _old_debug),

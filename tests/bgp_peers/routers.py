@@ -85,8 +85,7 @@ class Bird(Router):
     """BIRD 2, asked through its control socket."""
 
     def start_with(self, options="passive;", *, neighbor=NODE[0], local=ROUTER[0], theirs=THEIRS, ours=OURS, bfd=""):
-        config = self.directory / "bird.conf"
-        config.write_text(
+        self.start_as(
             BIRD.format(
                 directory=self.directory,
                 router_id=ROUTER[0],
@@ -98,6 +97,11 @@ class Bird(Router):
                 bfd=bfd,
             )
         )
+
+    def start_as(self, text):
+        """Start with a whole configuration."""
+        config = self.directory / "bird.conf"
+        config.write_text(text)
         self.start([program("bird"), "-f", "-c", str(config), "-s", str(self.directory / "ctl")])
 
     async def tell(self, command):

@@ -29,11 +29,29 @@ TEXTS = {
     "URL": st.sampled_from(["10.0.0.1", "https://api:6443"]),
     "names": st.lists(NAMES, min_size=1, max_size=3).map(",".join),
     "text": st.text("abc./-", min_size=0, max_size=12),
+    "AS number": st.integers(1, 2**32 - 1).map(str),
+    "number": st.integers(0, 2**32 - 1).map(str),
+    "restart time": st.integers(0, 4095).map(str),
+    "prepend": st.integers(0, 20).map(str),
+    "seconds": st.integers(0, 90).map(str),
+    "active|passive|both": st.sampled_from(["active", "passive", "both"]),
+    "fixed|auto_sourceip|auto_sourceif": st.sampled_from(["fixed", "auto_sourceip", "auto_sourceif"]),
+    "address": V4 | V6,
     "auto|text|json": st.sampled_from(["auto", "text", "json"]),
 }
 APART = {"vip_nodename", "k8s_config_file", "config_file"}  # from the Pod, a volume and the place of the values
 TIMES = ("vip_leaseduration", "vip_renewdeadline", "vip_retryperiod")
-SETTLED = {"vip_arp", "cp_enable", "svc_enable", "address", "health_check_port", "vip_linger", *APART, *TIMES}
+SETTLED = {
+    "vip_arp",
+    "bgp_enable",
+    "cp_enable",
+    "svc_enable",
+    "address",
+    "health_check_port",
+    "vip_linger",
+    *APART,
+    *TIMES,
+}
 OPTIONAL = {
     setting.env: TEXTS[setting.form.name]
     for setting in SETTINGS
