@@ -106,12 +106,16 @@ def target(neighbor: Neighbor) -> tuple[Any, ...]:
     """Return the address of *neighbor* as the kernel takes it."""
     address = neighbor.address
     if isinstance(address, IPv6Address):
-        return str(address).partition("%")[0], neighbor.port, 0, _scope(address)
+        return str(address).partition("%")[0], neighbor.port, 0, scope_of(address)
     return str(address), neighbor.port
 
 
-def _scope(address: IPv6Address) -> int:
-    if not address.scope_id:
+def scope_of(address: IPAddress) -> int:
+    """Return the number of the interface that *address* is on; 0 where it doesn't say.
+
+    :raises NetworkError: if there is no such interface.
+    """
+    if not isinstance(address, IPv6Address) or not address.scope_id:
         return 0
     try:
         return socket.if_nametoindex(address.scope_id)
@@ -123,7 +127,7 @@ def _sign(sock: socket.socket, neighbor: Neighbor) -> None:
     """Let the kernel sign and check each segment to and from *neighbor* (struct tcp_md5sig)."""
     address = neighbor.address
     if isinstance(address, IPv6Address):
-        place = struct.pack("=HHI16sI", socket.AF_INET6, 0, 0, address.packed, _scope(address))
+        place = struct.pack("=HHI16sI", socket.AF_INET6, 0, 0, address.packed, scope_of(address))
     else:
         place = struct.pack("=HH4s", socket.AF_INET, 0, address.packed)
     key = neighbor.password.encode()

@@ -8,7 +8,7 @@ from typing import Self
 
 import attrs
 
-from kubevip.plugin import IPAddress
+from kubevip.plugin import IPAddress, NetworkError
 from kubevip_bgp.capabilities import GracefulRestart
 from kubevip_bgp.hops import Interfaces
 from kubevip_bgp.messages import encode
@@ -19,6 +19,7 @@ from kubevip_bgp.prefixes import Afi, Prefix
 from kubevip_bgp.routes import Route
 from kubevip_bgp.session import Local
 from kubevip_bgp.sockets import Source, listen
+from kubevip_bgp.watchdogs import Watchdogs
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,10 @@ class Speaker:
     _servers: list[asyncio.Server] = attrs.field(factory=list, init=False)
     _flushing: bool = attrs.field(default=False, init=False)
     _began: float = attrs.field(default=0.0, init=False)
+    _watchdogs: Watchdogs = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._watchdogs = Watchdogs(self.source)
 
     async def __aenter__(self) -> Self:
         """Begin to speak.
@@ -76,6 +81,7 @@ class Speaker:
         self._peers = tuple(self._peer(neighbor) for neighbor in self.neighbors)
         if self.identity.accept:
             await self._open_door()
+        self._watch()
         self._tasks = [loop.create_task(peer.run(), name=f"BGP with {peer.neighbor.name}") for peer in self._peers]
         return self
 
@@ -86,12 +92,26 @@ class Speaker:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for server in self._servers:
             server.close()
+        self._watchdogs.close()
         goodbye = Notification.shutdown("kubevip stops")
         try:
             async with asyncio.timeout(LAST_WORDS):
                 await asyncio.gather(*(peer.close(goodbye) for peer in self._peers))
         except TimeoutError:
             log.warning("not all BGP peers could be told that the agent stops")
+
+    def _watch(self) -> None:
+        """Watch the peers that are to be watched; where that can't be, the hold time has to do."""
+        watched = [
+            (peer.neighbor, peer.neighbor.detection, peer.lose)
+            for peer in self._peers
+            if peer.neighbor.detection is not None
+        ]
+        try:
+            self._watchdogs.open(watched)
+        except NetworkError as error:
+            log.error("no BFD: a dead peer is noticed after the hold time alone", extra={"reason": str(error)})
+            self._watchdogs.close()
 
     # Routes
 
