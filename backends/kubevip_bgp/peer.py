@@ -23,7 +23,7 @@ from kubevip_bgp.sockets import Source, dial, limit, target
 
 log = logging.getLogger(__name__)
 
-# Seconds: for a connection to come about, and between two attempts, growing; who stays up so long begins anew.
+# Seconds: for a connection to come about, and between two attempts, growing.
 CONNECT_TIMEOUT = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 # RFC 4271 section 10: so much of each pause, at least, so that many nodes don't come at once.
@@ -115,7 +115,7 @@ class Peer:
             if self.active:
                 await self._connect()
             await self._free.wait()
-            pause = FIRST_PAUSE if self._lasted() else min(2 * pause, LONGEST_PAUSE)
+            pause = FIRST_PAUSE if self._lasted(pause) else min(2 * pause, LONGEST_PAUSE)
             await self._rest(pause * (JITTER + (1 - JITTER) * self._random()))
 
     async def _rest(self, seconds: float) -> None:
@@ -127,11 +127,12 @@ class Peer:
             return
 
     def hurry(self) -> None:
-        """Connect now, if nothing is connected: something has changed for the better."""
+        """Connect now, if nothing is connected: BFD says that the peer is there."""
         self._wake.set()
 
-    def _lasted(self) -> bool:
-        return self._since > 0 and asyncio.get_running_loop().time() - self._since > LONGEST_PAUSE
+    def _lasted(self, pause: float) -> bool:
+        """Tell whether the last session was worth its wait; those that end at once are tried later and later."""
+        return self._since > 0 and asyncio.get_running_loop().time() - self._since > pause
 
     async def _connect(self) -> None:
         self._attempts += 1
@@ -153,6 +154,10 @@ class Peer:
             connection.cut(str(error))
         except OSError as error:
             connection.cut(f"no connection: {os.strerror(error.errno) if error.errno else error}")
+        except Exception as error:
+            # Whatever it is, it is tried again, and the other peers go on.
+            log.exception("connecting to the peer failed", extra={"peer": self.neighbor.name})
+            connection.cut(f"no connection: {error!r}")
         except BaseException:
             connection.cut("stopped")
             raise

@@ -8,7 +8,7 @@ from typing import Self
 
 import attrs
 
-from kubevip.plugin import IPAddress, NetworkError
+from kubevip.plugin import IPAddress
 from kubevip_bgp.capabilities import GracefulRestart
 from kubevip_bgp.hops import Interfaces
 from kubevip_bgp.messages import encode
@@ -81,7 +81,7 @@ class Speaker:
         self._peers = tuple(self._peer(neighbor) for neighbor in self.neighbors)
         if self.identity.accept:
             await self._open_door()
-        self._watch()
+        self._watchdogs.open(self._peers)
         self._tasks = [loop.create_task(peer.run(), name=f"BGP with {peer.neighbor.name}") for peer in self._peers]
         return self
 
@@ -99,19 +99,6 @@ class Speaker:
                 await asyncio.gather(*(peer.close(goodbye) for peer in self._peers))
         except TimeoutError:
             log.warning("not all BGP peers could be told that the agent stops")
-
-    def _watch(self) -> None:
-        """Watch the peers that are to be watched; where that can't be, the hold time has to do."""
-        watched = [
-            (peer.neighbor, peer.neighbor.detection, peer.lose)
-            for peer in self._peers
-            if peer.neighbor.detection is not None
-        ]
-        try:
-            self._watchdogs.open(watched)
-        except NetworkError as error:
-            log.error("no BFD: a dead peer is noticed after the hold time alone", extra={"reason": str(error)})
-            self._watchdogs.close()
 
     # Routes
 

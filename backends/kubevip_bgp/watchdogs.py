@@ -9,12 +9,13 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from ipaddress import ip_address
+from typing import Protocol
 
 import attrs
 
 from kubevip.plugin import IPAddress, NetworkError
 from kubevip_bgp.bfd import Detector, Malformed, State
-from kubevip_bgp.neighbors import Detection, Neighbor
+from kubevip_bgp.neighbors import Neighbor
 from kubevip_bgp.sockets import Source, scope_of
 
 log = logging.getLogger(__name__)
@@ -30,13 +31,24 @@ _PACKET = 512
 _IP_RECVTTL, _IPV6_RECVHOPLIMIT, _IP_TTL, _IPV6_HOPLIMIT = 12, 51, 2, 52
 
 
-@attrs.define(eq=False)
-class Watchdog:
-    """Watches one peer. *lost* is called when it was there, and is not any more."""
+class Watched(Protocol):
+    """A peer that is watched."""
 
     neighbor: Neighbor
+
+    def lose(self) -> None:
+        """It was there, and is not any more."""
+
+    def hurry(self) -> None:
+        """It is there now."""
+
+
+@attrs.define(eq=False)
+class Watchdog:
+    """Watches one peer."""
+
+    peer: Watched
     detector: Detector
-    lost: Callable[[], None]
     drain: Callable[[], None]
     _socket: socket.socket
     _timer: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
@@ -60,7 +72,7 @@ class Watchdog:
         try:
             self.detector.receive(data, _now())
         except Malformed as error:
-            log.debug("threw away a BFD packet", extra={"peer": self.neighbor.name, "reason": str(error)})
+            log.debug("threw away a BFD packet", extra={"peer": self.peer.neighbor.name, "reason": str(error)})
             return
         self._follow(before)
 
@@ -81,13 +93,15 @@ class Watchdog:
                 logging.INFO if after is State.UP else logging.WARNING,
                 "BFD with the peer",
                 extra={
-                    "peer": self.neighbor.name,
+                    "peer": self.peer.neighbor.name,
                     "state": after.name,
                     "reason": self.detector.diagnostic.name.lower(),
                 },
             )
         if before is State.UP and after is State.DOWN:
-            self.lost()
+            self.peer.lose()
+        elif after is State.UP and before is not State.UP:
+            self.peer.hurry()
 
     def _send(self) -> None:
         for packet in self.detector.data_to_send():
@@ -110,43 +124,51 @@ class Watchdogs:
 
     source: Source
     _by_address: dict[IPAddress, Watchdog] = attrs.field(factory=dict, init=False)
-    _ears: list[socket.socket] = attrs.field(factory=list, init=False)
+    _ears: dict[tuple[int, int], socket.socket] = attrs.field(factory=dict, init=False)
 
-    def open(self, watched: Iterable[tuple[Neighbor, Detection, Callable[[], None]]]) -> None:
-        """Begin to watch each neighbor; *lost* of each is called when it is gone.
+    def open(self, peers: Iterable[Watched]) -> None:
+        """Begin to watch those of *peers* that are to be watched; where that can't be, the hold time has to do."""
+        for number, peer in enumerate(peers, start=1):
+            try:
+                self._watch(peer, number)
+            except NetworkError as error:
+                log.warning("no BFD with the peer", extra={"peer": peer.neighbor.name, "reason": str(error)})
 
-        :raises NetworkError: if a port can't be had.
-        """
-        wanted = tuple(watched)
-        for version, port in sorted({(each.address.version, _port(each)) for each, _detection, _lost in wanted}):
-            ear = _ear(version, port, self.source)
-            self._ears.append(ear)
+    def _watch(self, peer: Watched, number: int) -> None:
+        neighbor = peer.neighbor
+        if neighbor.detection is None:
+            return
+        self._listen(neighbor.address.version, _port(neighbor))
+        discriminator = random.SystemRandom().randrange(1, 2**24) << 8 | number
+        detector = Detector(neighbor.detection, discriminator, random.random)
+        dog = Watchdog(peer, detector, self.drain, _mouth(neighbor, self.source))
+        self._by_address[_plain(neighbor.address)] = dog
+        dog.start()
+
+    def _listen(self, version: int, port: int) -> None:
+        if (version, port) not in self._ears:
+            self._ears[version, port] = ear = _ear(version, port, self.source)
             asyncio.get_running_loop().add_reader(ear, self._hear, ear)
-        for number, (neighbor, detection, lost) in enumerate(wanted, start=1):
-            detector = Detector(detection, random.SystemRandom().randrange(1, 2**24) << 8 | number, random.random)
-            dog = Watchdog(neighbor, detector, lost, self.drain, _mouth(neighbor, self.source))
-            self._by_address[_plain(neighbor.address)] = dog
-            dog.start()
 
     def close(self) -> None:
         """Watch nobody any more."""
         for dog in self._by_address.values():
             dog.stop()
         self._by_address.clear()
-        for ear in self._ears:
+        for ear in self._ears.values():
             asyncio.get_running_loop().remove_reader(ear)
             ear.close()
         self._ears.clear()
 
     def drain(self) -> None:
         """Take all that has arrived."""
-        for ear in self._ears:
+        for ear in self._ears.values():
             self._hear(ear)
 
     def _hear(self, ear: socket.socket) -> None:
         for data, host, hops in _packets(ear):
             dog = self._by_address.get(_plain(ip_address(host)))
-            if dog is None or (hops != _HOPS and not dog.neighbor.multihop):
+            if dog is None or (hops != _HOPS and not dog.peer.neighbor.multihop):
                 log.debug("threw away a BFD packet of a stranger", extra={"from": host, "hops": hops})
                 continue
             dog.receive(data)

@@ -1,5 +1,6 @@
 """BFD with BIRD: who is gone is known in a few intervals, long before the hold time."""
 
+import socket
 from ipaddress import IPv4Address, ip_address
 from time import monotonic
 
@@ -73,3 +74,14 @@ async def test_session_goes_on_with_a_router_that_has_no_bfd(bird, node):
     announce(speaker, V4)
     await bird.wait_routes(V4)
     assert speaker.statistics()[0].flaps == 0
+
+
+async def test_port_that_is_taken_costs_bfd_and_nothing_else(bird, node, caplog):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("", 3784))
+        bird.start_with("passive;")
+        speaker = await node.speak(neighbor=PEER)
+        announce(speaker, V4)
+        await bird.wait_routes(V4)
+    (record,) = [each for each in caplog.records if each.message == "no BFD with the peer"]
+    assert record.reason == "BFD at UDP port 3784: Address already in use"
