@@ -8,6 +8,7 @@ import anyio
 import anyio.abc
 import attrs
 
+from kubevip.annotations import NodeAnnotations, read_annotations
 from kubevip.assembly import Parts, holding
 from kubevip.claims import CONTROL_PLANE, Claims
 from kubevip.config import Settings, kubeconfig_candidates
@@ -17,9 +18,10 @@ from kubevip.controllers.publishing import Publishing
 from kubevip.controllers.services import Services
 from kubevip.dump import dump
 from kubevip.election import Timing
-from kubevip.errors import BrokenBackend, ConfigError, UnknownBackend
+from kubevip.errors import ApiError, BrokenBackend, ConfigError, UnknownBackend
 from kubevip.kube.events import Events
 from kubevip.kube.leases import KubeLeases
+from kubevip.kube.nodes import annotations_of
 from kubevip.kube.publisher import Publisher
 from kubevip.kube.reflector import Reflector
 from kubevip.kube.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES, EndpointSlice, EndpointsObject, Service
@@ -40,6 +42,8 @@ from kubevip.surroundings import Surroundings
 
 log = logging.getLogger(__name__)
 
+# How often, in seconds, a node is looked at whose annotations are not complete yet.
+ANNOTATIONS_EVERY = 2.0
 # The backends of BGP mode.
 BGP = ("bgp",)
 
@@ -79,6 +83,9 @@ class Agent:
             backends = self._choose_backends(registry)
             candidates = kubeconfig_candidates(settings, self._environ)
             client = await stack.enter_async_context(await self._surroundings.connect(candidates))
+            told = await self._settings_of_backends(client)
+            if told is None:
+                return
             self._parts = parts = await stack.enter_async_context(
                 holding(
                     settings.node.name,
@@ -87,7 +94,7 @@ class Agent:
                     timing=self._timing(),
                     linger=settings.election.linger,
                     period=settings.arp.rate,
-                    settings=self._environ,
+                    settings=told,
                     kernel=self._surroundings.kernel(host_scope_on_loopback=not settings.node.loopback_global),
                     attached=self._attached(),
                 )
@@ -113,6 +120,39 @@ class Agent:
         control_plane = self.settings.control_plane
         own = frozenset(control_plane.addresses if control_plane.enable else ())
         return lambda vip: vip.address in own
+
+    async def _settings_of_backends(self, client: Api) -> Mapping[str, str] | None:
+        """Return the environment, with what the node's annotations add to it; ``None`` if told to stop meanwhile."""
+        if not self.settings.bgp.enable or not self.settings.bgp.annotation:
+            return self._environ
+        async with anyio.create_task_group() as tasks:
+            self._start_servers(tasks)
+            annotated = await self._wait_annotated(client)
+            tasks.cancel_scope.cancel()
+        if annotated is None:
+            return None
+        peers = ",".join(filter(None, (self._environ.get("bgp_peers", ""), annotated["bgp_peers"])))
+        return {**self._environ, **annotated, "bgp_peers": peers}
+
+    async def _wait_annotated(self, client: Api) -> Mapping[str, str] | None:
+        node, prefix = self.settings.node.name, self.settings.bgp.annotation
+        while not self._stopping.is_set():
+            try:
+                found = read_annotations(await annotations_of(client, node), prefix)
+            except ApiError as error:
+                found = NodeAnnotations({}, (str(error),))
+            reason = f"node {node}: {'; '.join(found.problems)}"
+            if found.settings:
+                self._waiting = ""
+                for name in found.unknown:
+                    log.warning("an annotation of the node means nothing here", extra={"annotation": name})
+                return found.settings
+            if reason != self._waiting:
+                self._waiting = reason
+                log.warning("waiting for the node's annotations", extra={"reason": reason})
+            with anyio.move_on_after(ANNOTATIONS_EVERY):
+                await self._stopping.wait()
+        return None
 
     # Starting
 

@@ -7,7 +7,6 @@ from kubevip.config import parse_network as net
 from kubevip.config.setting import NotYet, setting
 from kubevip.model import IPAddress
 
-_ANNOTATION = NotYet("taking peers from annotations of the node", "write them into bgp_peers")
 _ZEBRA = NotYet("installing routes by FRR's zebra", "leave zebra_enable out: routes are told to the peers alone")
 
 
@@ -148,8 +147,7 @@ class Bgp:
         default="",
         needs=("bgp_enable",),
         since="0.3.1",
-        support=_ANNOTATION,
-        help="prefix of the node annotations to take peers from",
+        help="prefix of the node's annotations to take AS number, source and peers from; they are waited for",
     )
     zebra: bool = setting(
         env="zebra_enable",

@@ -128,7 +128,7 @@ def _ports_differ(facts: Facts) -> str | None:
 
 def _peers_known(facts: Facts) -> str | None:
     bgp = facts.settings.bgp
-    if not bgp.enable or bgp.peers or bgp.peer_address:
+    if not bgp.enable or bgp.peers or bgp.peer_address or bgp.annotation:
         return None
     return f"{facts.shown('bgp_enable')} needs a peer; write bgp_peers=<address>:<AS>"
 
@@ -169,7 +169,7 @@ PROBLEMS = (
     Rule(_TIMING, _timing),
     Rule(_TIMING, _lease_length),
     Rule(("prometheus_server", "health_check_port"), _ports_differ),
-    Rule(("bgp_enable", "bgp_peers", "bgp_peeraddress"), _peers_known),
+    Rule(("bgp_enable", "bgp_peers", "bgp_peeraddress", "annotation"), _peers_known),
 )
 NOTICES = (
     Rule(("bgp_enable", "vip_failover"), _no_heartbeats),

@@ -182,3 +182,25 @@ async def test_wrong_peer_ends_the_agent_with_its_name_and_without_its_password(
     assert await agent.wait() == 2
     line = await cluster.wait_logged("node1", "bgp_peers: peer 1, 10.0.0.9: AS '0'")
     assert "hush" not in str(line)
+
+
+async def test_peers_come_from_annotations_of_the_node_when_they_are_complete(cluster, router, stopping):
+    ours = {"node-asn": "65000", "src-ip": cluster.address_of("node1"), "peer-asn": "65001"}
+    annotations = {f"example.com/{name}": text for name, text in ours.items()} | {"example.com/peer": "x"}
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node1", "annotations": annotations}}
+    await cluster.client.request("POST", "/api/v1/nodes", body=node)
+    settings = {**BGP, "bgp_peers": "", "annotation": "example.com", "address": VIP, "svc_enable": "false"}
+    cluster.start_agent("node1", extra=settings)
+    await cluster.wait_logged("node1", "waiting for the node's annotations", reason="example.com/peer-ip is missing")
+    assert "example.com/peer-ip is missing" in (await cluster.ask("node1", "/readyz"))[1]
+    annotations["example.com/peer-ip"] = ROUTER
+    await cluster.client.request("PUT", "/api/v1/nodes/node1", body=node)
+    await router.wait_via(VIP, "node1")
+    await cluster.wait_ready("node1")
+    await cluster.wait_logged("node1", "an annotation of the node means nothing here", annotation="example.com/peer")
+
+
+async def test_agent_that_waits_for_annotations_can_be_stopped(cluster, stopping):
+    cluster.start_agent("node2", extra={**BGP, "bgp_peers": "", "annotation": "example.com", "address": VIP})
+    await cluster.wait_logged("node2", "waiting for the node's annotations")
+    assert await cluster.stop_agent("node2") == 0
