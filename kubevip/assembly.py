@@ -101,6 +101,7 @@ async def holding(
         announcers = {family: _fitting(by_name[name], family) for family, name in backends.items()}
         addresses = opened.addresses if attached is None else Detached(opened.addresses, attached)
         keeper = Keeper(addresses, opened.links, announcers, timing, linger)
+        host.on_recovery = keeper.hurry
         keeping = anyio.CancelScope(shield=True)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(shielded, keeping, keeper.run)

@@ -103,6 +103,9 @@ class Host(Protocol):
     def interfaces(self) -> Sequence[str]:
         """Return the names of all interfaces that there are now."""
 
+    def recovered(self) -> None:
+        """Say that what has failed may succeed now: the core tries it again at once, not after its pause."""
+
     def send(self, interface: str, frame: bytes) -> None:
         """Send one whole Ethernet *frame* at once, by a socket that stays open.
 

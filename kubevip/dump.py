@@ -13,6 +13,7 @@ def dump(given: Mapping[str, object], now: AgentStatistics, links: Iterable[Link
     """Return the text. *given* is what was written for each setting, by its name."""
     sections = {
         "BASIC CONFIGURATION": _basic(given, now),
+        **({"BGP CONFIGURATION": _peerings(now)} if now.peerings else {}),
         "LEADER ELECTION CONFIGURATION": _elections(now),
         "ARP/NDP CONFIGURATION": _announcing(now),
         "SERVICES CONFIGURATION": _services(now),
@@ -43,6 +44,13 @@ def _elections(now: AgentStatistics) -> Iterator[str]:
 def _announcing(now: AgentStatistics) -> Iterator[str]:
     for name, announcer in now.announcers.items():
         yield f"{name}: {announcer.announced} announced, {announcer.announcements} calls, {announcer.failures} failed"
+
+
+def _peerings(now: AgentStatistics) -> Iterator[str]:
+    for each in now.peerings:
+        yield f"{each.peer}: {each.state}; {each.routes} addresses told; {each.flaps} sessions ended"
+        if each.reason:
+            yield f"{each.peer}: {each.reason}"
 
 
 def _services(now: AgentStatistics) -> Iterator[str]:

@@ -133,6 +133,8 @@ class BgpBackend(Backend):
 
     def _wake(self) -> None:
         self._changed.set()
+        if self._speaker is not None and self._speaker.established:
+            self.host.recovered()
 
     def _interfaces(self) -> Interfaces:
         return {name: self.host.link(name).addresses for name in self.host.interfaces()}

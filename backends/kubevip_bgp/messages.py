@@ -258,7 +258,8 @@ def _read_update(body: bytes, terms: Terms) -> Update:
     withdrawn = decode_prefixes(body[2 : 2 + gone], Afi.IPV4)
     announced = decode_prefixes(body[start + length :], Afi.IPV4)
     read = read_attributes(body[start : start + length], four_octet=terms.four_octet, internal=terms.internal)
-    missing = _missing(read.attributes, bool(announced), terms) if not read.findings else ()
+    whole = read.verdict is not Verdict.TREAT_AS_WITHDRAW
+    missing = _missing(read.attributes, bool(announced), terms) if whole else ()
     return Update(
         withdrawn=withdrawn, attributes=read.attributes, announced=announced, findings=(*read.findings, *missing)
     )

@@ -8,7 +8,7 @@ from typing import Self
 
 import attrs
 
-from kubevip.plugin import IPAddress
+from kubevip.plugin import IPAddress, NetworkError
 from kubevip_bgp.capabilities import GracefulRestart
 from kubevip_bgp.hops import Interfaces
 from kubevip_bgp.messages import encode
@@ -80,7 +80,11 @@ class Speaker:
         self._began = loop.time()
         self._peers = tuple(self._peer(neighbor) for neighbor in self.neighbors)
         if self.identity.accept:
-            await self._open_door()
+            try:
+                await self._open_door()
+            except NetworkError:
+                self._close_door()
+                raise
         self._watchdogs.open(self._peers)
         self._tasks = [loop.create_task(peer.run(), name=f"BGP with {peer.neighbor.name}") for peer in self._peers]
         return self
@@ -90,8 +94,7 @@ class Speaker:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for server in self._servers:
-            server.close()
+        self._close_door()
         self._watchdogs.close()
         goodbye = Notification.shutdown("kubevip stops")
         try:
@@ -179,6 +182,11 @@ class Speaker:
         for address in self._doors():
             sock = listen(address, self.identity.port, self.neighbors, self.source)
             self._servers.append(await loop.create_server(lambda: _Visitor(self), sock=sock))
+
+    def _close_door(self) -> None:
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
 
     def _doors(self) -> list[IPAddress]:
         if self.source.address is not None:

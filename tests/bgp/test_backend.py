@@ -98,12 +98,15 @@ async def test_announcement_fails_while_nobody_hears_it_and_names_the_reason(mon
 async def test_announcement_that_failed_reaches_the_router_when_it_comes(monkeypatch):
     monkeypatch.setattr("kubevip_bgp.GRACE", 0.1)
     port = free_port()
-    async with BgpBackend(host(port)) as backend:
+    machine = host(port)
+    async with BgpBackend(machine) as backend:
         with pytest.raises(NetworkError):
             await backend.announce(VIP)
         async with router(port, monkeypatch) as known:
             await until(lambda: known == {ip_network("10.0.0.201/32")})
             await until(lambda: backend.peerings()[0].established)
+            # Whoever waits to try again needn't any more.
+            assert machine.recoveries == 1
             await backend.announce(VIP)
 
 

@@ -163,7 +163,7 @@ async def test_forwarding_goes_on_while_a_killed_agent_comes_again(cluster, rout
     assert set(map(str, seen)) == {str((["node1"], True))}
 
 
-async def test_node_without_a_router_is_not_ready_and_says_why(cluster, stopping):
+async def test_node_without_a_router_is_not_ready_and_says_why(cluster, stopping, tmp_path):
     cluster.start_agent("node1", extra={**BGP, "address": VIP})
     await cluster.add_service("lonely", WEB, endpoints=("node1",))
 
@@ -174,6 +174,14 @@ async def test_node_without_a_router_is_not_ready_and_says_why(cluster, stopping
     await until(told, 15)
     await cluster.wait_logged("node1", "no BGP session", peer=ROUTER, reason="no connection: Connection refused")
     await cluster.wait_logged("node1", "failed in holding", reason="there is no BGP session")
+    # The announcement has failed for so long that its next turn is seconds away.
+    daemon = Router(cluster.segment.machines["rival"], tmp_path / "late")
+    daemon.start_for(cluster)
+    try:
+        await daemon.wait_via(WEB, "node1", bound=40)
+        await until(lambda: is_published(cluster, "lonely", WEB), 1)
+    finally:
+        daemon.kill()
     await cluster.delete_service("lonely")
 
 
