@@ -5,7 +5,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address
 from typing import Any
 
@@ -141,7 +141,7 @@ def _family(address: IPAddress) -> socket.AddressFamily:
 
 
 @contextlib.contextmanager
-def _told(what: str) -> Any:
+def _told(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
