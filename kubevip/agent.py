@@ -1,7 +1,7 @@
 """The agent: the only place, beside ``hold()``, that knows every part."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -9,6 +9,7 @@ import anyio
 import anyio.abc
 import attrs
 
+from kubevip.annotations import NodeAnnotations, read_annotations
 from kubevip.assembly import Parts, holding
 from kubevip.claims import CONTROL_PLANE, Claims
 from kubevip.config import Settings, kubeconfig_candidates
@@ -19,15 +20,16 @@ from kubevip.controllers.publishing import Publishing
 from kubevip.controllers.services import Services
 from kubevip.dump import dump
 from kubevip.election import Timing
-from kubevip.errors import BrokenBackend, ConfigError, UnknownBackend
+from kubevip.errors import ApiError, BrokenBackend, ConfigError, UnknownBackend
 from kubevip.kube.events import Events
 from kubevip.kube.leases import KubeLeases
+from kubevip.kube.nodes import annotations_of
 from kubevip.kube.publisher import Publisher
 from kubevip.kube.reflector import Reflector
 from kubevip.kube.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES, EndpointSlice, EndpointsObject, Service
 from kubevip.kube.sinks import EndpointsSink, ServiceSink, SliceSink
 from kubevip.metrics import exposition, metrics
-from kubevip.model import Family, LeaseKey
+from kubevip.model import Family, LeaseKey, Vip
 from kubevip.net.routes import default_interface
 from kubevip.ports import Api, Links
 from kubevip.registry import Registry
@@ -35,6 +37,7 @@ from kubevip.runtime.elector import Elector
 from kubevip.runtime.pulse import Pulse
 from kubevip.runtime.reprieve import OnApiLoss, Reprieve
 from kubevip.runtime.supervise import supervised
+from kubevip.runtime.unelected import Unelected
 from kubevip.safeguards import Safeguards
 from kubevip.server import Server
 from kubevip.service import ClassFilter
@@ -42,6 +45,11 @@ from kubevip.statistics import AgentStatistics
 from kubevip.surroundings import Surroundings
 
 log = logging.getLogger(__name__)
+
+# How often, in seconds, a node is looked at whose annotations are not complete yet.
+ANNOTATIONS_EVERY = 2.0
+# The backends of BGP mode.
+BGP = ("bgp",)
 
 AnyReflector = Reflector[Service] | Reflector[EndpointSlice] | Reflector[EndpointsObject]
 
@@ -58,6 +66,7 @@ class Agent:
     _parts: Parts | None = attrs.field(default=None, init=False)
     _waiting: str = attrs.field(default="", init=False)
     _electors: dict[LeaseKey, Elector] = attrs.field(factory=dict, init=False)
+    _campaigns: dict[LeaseKey, Elector | Unelected] = attrs.field(factory=dict, init=False)
     _pulses: dict[LeaseKey, Pulse] = attrs.field(factory=dict, init=False)
     _safeguards: Safeguards | None = attrs.field(default=None, init=False)
     _services: Services | None = attrs.field(default=None, init=False)
@@ -80,6 +89,9 @@ class Agent:
             backends = self._choose_backends(registry)
             candidates = kubeconfig_candidates(settings, self._environ)
             client = await stack.enter_async_context(await self._surroundings.connect(candidates))
+            told = await self._settings_of_backends(client)
+            if told is None:
+                return
             self._parts = parts = await stack.enter_async_context(
                 holding(
                     settings.node.name,
@@ -88,8 +100,9 @@ class Agent:
                     timing=self._timing(),
                     linger=settings.election.linger,
                     period=settings.arp.rate,
-                    settings=self._environ,
+                    settings=told,
                     kernel=self._surroundings.kernel(host_scope_on_loopback=not settings.node.loopback_global),
+                    attached=self._attached(),
                 )
             )
             tasks = await stack.enter_async_context(anyio.create_task_group())
@@ -104,10 +117,52 @@ class Agent:
             tasks.cancel_scope.cancel()
 
     def _choose_backends(self, registry: Registry) -> dict[Family, str]:
+        names = BGP if self.settings.bgp.enable else self.settings.node.backends
         try:
-            return registry.choose(self.settings.node.backends)
+            return registry.choose(names)
         except (BrokenBackend, UnknownBackend) as error:
-            raise ConfigError([f"vip_backends={','.join(self.settings.node.backends)}: {error}"]) from error
+            raise ConfigError([f"vip_backends={','.join(names)}: {error}"]) from error
+
+    def _attached(self) -> Callable[[Vip], bool] | None:
+        """Return what tells which addresses are put on links, ``None`` for all: by BGP those of Services aren't."""
+        if not self.settings.bgp.enable or self.settings.bgp.attach:
+            return None
+        control_plane = self.settings.control_plane
+        own = frozenset(control_plane.addresses if control_plane.enable else ())
+        return lambda vip: vip.address in own
+
+    async def _settings_of_backends(self, client: Api) -> Mapping[str, str] | None:
+        """Return the environment, with what the node's annotations add to it; ``None`` if told to stop meanwhile."""
+        if not self.settings.bgp.enable or not self.settings.bgp.annotation:
+            return self._environ
+        async with anyio.create_task_group() as tasks:
+            self._start_servers(tasks)
+            annotated = await self._wait_annotated(client)
+            tasks.cancel_scope.cancel()
+        if annotated is None:
+            return None
+        peers = ",".join(filter(None, (self._environ.get("bgp_peers", ""), annotated["bgp_peers"])))
+        return {**self._environ, **annotated, "bgp_peers": peers}
+
+    async def _wait_annotated(self, client: Api) -> Mapping[str, str] | None:
+        node, prefix = self.settings.node.name, self.settings.bgp.annotation
+        while not self._stopping.is_set():
+            try:
+                found = read_annotations(await annotations_of(client, node), prefix)
+            except ApiError as error:
+                found = NodeAnnotations({}, (str(error),))
+            reason = f"node {node}: {'; '.join(found.problems)}"
+            if found.settings:
+                self._waiting = ""
+                for name in found.unknown:
+                    log.warning("an annotation of the node means nothing here", extra={"annotation": name})
+                return found.settings
+            if reason != self._waiting:
+                self._waiting = reason
+                log.warning("waiting for the node's annotations", extra={"reason": reason})
+            with anyio.move_on_after(ANNOTATIONS_EVERY):
+                await self._stopping.wait()
+        return None
 
     # Starting
 
@@ -122,24 +177,41 @@ class Agent:
         ownership = Ownership(Claims(governing, services), parts.keeper)
         self._health = Health(settings, client, leases, parts.keeper, parts.links, self._timing())
         for key in dict.fromkeys(key for key in (control_plane, services) if key is not None):
-            self._electors[key] = elector = self._elector(key, leases, parts, tasks)
-            self._health.watch(elector, hears=partial(self._heard, key))
+            campaign = self._campaigns[key] = self._campaign(key, leases, parts, tasks)
+            if isinstance(campaign, Elector):
+                self._health.watch(campaign, hears=partial(self._heard, key))
         await self._surroundings.warn(tuple(self._electors))
         if control_plane:
             ownership.claim(CONTROL_PLANE, [placing.control_plane(address) for address in addresses])
-            tasks.start_soon(self._electors[control_plane].run)
+            tasks.start_soon(self._campaigns[control_plane].run)
         if services:
             self._start_services(client, ownership, placing, services, tasks)
             if services != control_plane:
-                tasks.start_soon(self._campaign_when_synced, self._electors[services])
+                tasks.start_soon(self._campaign_when_synced, self._campaigns[services])
         tasks.start_soon(self._health.run)
         tasks.start_soon(supervised, "renewing credentials", client.keep_credentials_fresh)
+
+    def _campaign(
+        self, key: LeaseKey, leases: KubeLeases, parts: Parts, tasks: anyio.abc.TaskGroup
+    ) -> Elector | Unelected:
+        """Make what decides whether this node holds the addresses under *key*."""
+        if self._elects(key):
+            self._electors[key] = elector = self._elector(key, leases, parts, tasks)
+            return elector
+        return Unelected(key, self.settings.node.name, self._timing(), parts.keeper)
+
+    def _elects(self, key: LeaseKey) -> bool:
+        """Tell whether addresses have one holder. By BGP every node announces, but for a control plane that elects."""
+        settings = self.settings
+        if not settings.bgp.enable:
+            return True
+        return settings.election.enabled and settings.control_plane.enable and key == settings.control_plane.lease
 
     def _elector(self, key: LeaseKey, leases: KubeLeases, parts: Parts, tasks: anyio.abc.TaskGroup) -> Elector:
         """Make the elector of a Lease, with heartbeats and a reprieve where they are asked for."""
         node, election = self.settings.node.name, self.settings.election
         manner, governed = OnApiLoss(election.on_api_loss), parts.keeper.governed_by
-        if election.failover == "off":
+        if election.failover == "off" or self.settings.bgp.enable:
             elector = Elector(key, node, self._timing(), leases, parts.keeper)
             reprieve = Reprieve(elector, manner, parts.announcers, parts.links.get, governed)
         else:
@@ -152,7 +224,7 @@ class Agent:
             self._pulses[key] = pulse
             tasks.start_soon(supervised, "sending heartbeats", pulse.run)
             reprieve = Reprieve(elector, manner, parts.announcers, parts.links.get, governed, pulse.opinion)
-        if manner is not OnApiLoss.FENCE:
+        if manner is not OnApiLoss.FENCE and not self.settings.bgp.enable:
             tasks.start_soon(supervised, "holding on", reprieve.run)
         return elector
 
@@ -169,7 +241,7 @@ class Agent:
         tasks: anyio.abc.TaskGroup,
     ) -> None:
         settings = self.settings
-        elector = self._electors[lease]
+        campaign = self._campaigns[lease]
         events = Events(client, settings.node.name)
         classes = ClassFilter(
             name=settings.services.class_name,
@@ -177,7 +249,13 @@ class Agent:
             legacy=settings.services.class_legacy_handling,
         )
         self._services = services = Services(
-            settings.node.name, ownership, classes, placing.service, events, lambda: elector.term is not None
+            settings.node.name,
+            ownership,
+            classes,
+            placing.service,
+            events,
+            lambda: campaign.term is not None,
+            names_host=lease in self._electors,
         )
         self._reflectors = _reflectors(client, services, settings)
         for reflector in self._reflectors.values():
@@ -186,11 +264,11 @@ class Agent:
             tasks.start_soon(supervised, "publishing", Publishing(services, Publisher(client)).run)
         tasks.start_soon(supervised, "writing Events", events.run)
 
-    async def _campaign_when_synced(self, elector: Elector) -> None:
+    async def _campaign_when_synced(self, campaign: Elector | Unelected) -> None:
         """Whoever leads has to know what there is to hold: a node that may not list Services leaves it to others."""
         for reflector in self._reflectors.values():
             await reflector.wait_synced()
-        await elector.run()
+        await campaign.run()
 
     def _start_servers(self, tasks: anyio.abc.TaskGroup) -> None:
         serving = self.settings.serving
@@ -252,12 +330,12 @@ class Agent:
         log.info("stopping")
         bound = self.settings.election.linger + self._timing().attempt_timeout
         with anyio.move_on_after(bound) as scope:
-            for lease, elector in self._electors.items():
+            for lease, campaign in self._campaigns.items():
                 parts.keeper.expect_successor(lease)
-                elector.resign()
+                campaign.resign()
             async with anyio.create_task_group() as tasks:
-                for elector in self._electors.values():
-                    tasks.start_soon(elector.wait_ended)
+                for campaign in self._campaigns.values():
+                    tasks.start_soon(campaign.wait_ended)
                 tasks.start_soon(parts.keeper.wait_released)
         if scope.cancelled_caught:
             log.warning("stopping without a word from the API server; the Leases end by themselves")
@@ -284,6 +362,8 @@ class Agent:
             pulses={lease: pulse.statistics() for lease, pulse in self._pulses.items()},
             verification=self._safeguards.verification() if self._safeguards else None,
             conflicts=self._safeguards.conflicts() if self._safeguards else None,
+            unelected=len(self._campaigns) > len(self._electors),
+            peerings=parts.peerings() if parts else (),
         )
 
 

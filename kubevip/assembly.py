@@ -7,10 +7,10 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 import anyio
 import attrs
 
-from kubevip.backend import Cadence
+from kubevip.backend import Cadence, Peering
 from kubevip.election import Timing
 from kubevip.errors import BrokenBackend
-from kubevip.model import Family
+from kubevip.model import Family, Vip
 from kubevip.net.addresses import KernelAddresses
 from kubevip.net.frames import Wire
 from kubevip.net.monitor import Monitor
@@ -18,6 +18,7 @@ from kubevip.net.neighbourhood import KernelNeighbourhood
 from kubevip.ports import Addresses, Links, Neighbourhood
 from kubevip.registry import Registry
 from kubevip.runtime.announcer import Announcer
+from kubevip.runtime.detached import Detached
 from kubevip.runtime.host import Frames, LocalHost
 from kubevip.runtime.keeper import Keeper
 from kubevip.runtime.supervise import shielded
@@ -51,6 +52,11 @@ class Parts:
     host: LocalHost
     announcers: Mapping[Family, Announcer]
 
+    def peerings(self) -> tuple[Peering, ...]:
+        """Return what the backends know of the machines that they speak with."""
+        backends = {each.name: each.backend for each in self.announcers.values()}
+        return tuple(peering for backend in backends.values() for peering in backend.peerings())
+
 
 @asynccontextmanager
 async def local_kernel(*, host_scope_on_loopback: bool = True) -> AsyncIterator[Kernel]:
@@ -81,11 +87,12 @@ async def holding(
     period: float | None = None,
     settings: Mapping[str, str] | None = None,
     kernel: AbstractAsyncContextManager[Kernel] | None = None,
+    attached: Callable[[Vip], bool] | None = None,
 ) -> AsyncIterator[Parts]:
     """Open and run what holds addresses. At the end no address is left, and whoever still wanted one waits for it.
 
     *backends* are names by family; *period* takes the place of their cadence's own. *kernel* is this machine's,
-    unless given.
+    unless given. Addresses that are not *attached* are announced without being put on a link.
 
     :raises UnknownBackend: if a backend isn't installed.
     :raises BrokenBackend: if a backend can't be used.
@@ -100,7 +107,9 @@ async def holding(
             await stack.enter_async_context(backend)
             by_name[name] = Announcer(name, backend, _cadence(backend.cadence, period))
         announcers = {family: _fitting(by_name[name], family) for family, name in backends.items()}
-        keeper = Keeper(opened.addresses, opened.links, announcers, timing, linger)
+        addresses = opened.addresses if attached is None else Detached(opened.addresses, attached)
+        keeper = Keeper(addresses, opened.links, announcers, timing, linger)
+        host.on_recovery = keeper.hurry
         keeping = anyio.CancelScope(shield=True)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(shielded, keeping, keeper.run)

@@ -26,7 +26,8 @@ class Link:
     """A network interface as the kernel describes it.
 
     *up* is true while it can carry frames: administratively up, and its operational state up or unknown.
-    *link_local* is its IPv6 link-local address, where it has one.
+    *link_local* is its IPv6 link-local address, where it has one. *addresses* are all that are the node's own on
+    it, no VIPs among them.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Link:
     up: bool
     loopback: bool = False
     link_local: IPv6Address | None = None
+    addresses: tuple[IPAddress, ...] = ()
 
 
 @attrs.frozen
@@ -69,6 +71,24 @@ class Answer:
     mac: str
 
 
+@attrs.frozen(kw_only=True)
+class Peering:
+    """What a backend knows of another machine that it speaks with about VIPs: a router, say.
+
+    *state* is in the words of the protocol. *established*: it hears what is announced. *reason* says why it doesn't,
+    or ceased to. *routes* are the VIPs that it was told; *flaps* and *malformed* count from the start: sessions that
+    ended, and messages that could not be used.
+    """
+
+    peer: str
+    state: str
+    established: bool
+    reason: str = ""
+    routes: int = 0
+    flaps: int = 0
+    malformed: int = 0
+
+
 class Host(Protocol):
     """What the core lends a backend."""
 
@@ -88,6 +108,12 @@ class Host(Protocol):
 
         :raises LinkNotFound: if there is none of that name.
         """
+
+    def interfaces(self) -> Sequence[str]:
+        """Return the names of all interfaces that there are now."""
+
+    def recovered(self) -> None:
+        """Say that what has failed may succeed now: the core tries it again at once, not after its pause."""
 
     def send(self, interface: str, frame: bytes) -> None:
         """Send one whole Ethernet *frame* at once, by a socket that stays open.
@@ -185,3 +211,7 @@ class Backend(abc.ABC):
     def answers(self, interface: str, report: Callable[[Answer], None]) -> AbstractContextManager[None]:
         """*report* each answer to ``inquire()`` that arrives on *interface* while the context is open."""
         return contextlib.nullcontext()
+
+    def peerings(self) -> Sequence[Peering]:
+        """Return a snapshot of the machines that it speaks with about VIPs; none, where it speaks to all."""
+        return ()

@@ -13,6 +13,7 @@ def dump(given: Mapping[str, object], now: AgentStatistics, links: Iterable[Link
     """Return the text. *given* is what was written for each setting, by its name."""
     sections = {
         "BASIC CONFIGURATION": _basic(given, now),
+        **({"BGP CONFIGURATION": _peerings(now)} if now.peerings else {}),
         "LEADER ELECTION CONFIGURATION": _elections(now),
         "HEALTH": _health(now),
         "ARP/NDP CONFIGURATION": _announcing(now),
@@ -65,6 +66,13 @@ def _announcing(now: AgentStatistics) -> Iterator[str]:
         yield f"takeover on {place.interface} (IPv{place.family.value}, {place.lease}): {state}; asked: {witnesses}"
     for vip, macs in now.conflicts.rivals.items() if now.conflicts is not None else ():
         yield f"{vip}: claimed by {', '.join(macs)}"
+
+
+def _peerings(now: AgentStatistics) -> Iterator[str]:
+    for each in now.peerings:
+        yield f"{each.peer}: {each.state}; {each.routes} addresses told; {each.flaps} sessions ended"
+        if each.reason:
+            yield f"{each.peer}: {each.reason}"
 
 
 def _services(now: AgentStatistics) -> Iterator[str]:

@@ -2,10 +2,13 @@
 
 import logging
 import sys
+from importlib.metadata import entry_points
 from typing import Literal, TextIO
 
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
+
+from kubevip.backend import ENTRY_POINT_GROUP
 
 # slog's levels, which kube-vip's vip_loglevel counts in, are logging's less 20, at two fifths.
 _BY_SLOG = {-4: logging.DEBUG, 0: logging.INFO, 4: logging.WARNING, 8: logging.ERROR}
@@ -43,7 +46,13 @@ def set_up(form: Literal["auto", "text", "json"], slog_level: int, stream: TextI
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    logging.getLogger("kubevip").setLevel(level(slog_level))
+    for name in ("kubevip", *_packages_of_backends()):
+        logging.getLogger(name).setLevel(level(slog_level))
+
+
+def _packages_of_backends() -> set[str]:
+    """Return the packages of all installed backends: what they have to say is said at the agent's level."""
+    return {point.module.partition(".")[0] for point in entry_points(group=ENTRY_POINT_GROUP)}
 
 
 def _message(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:

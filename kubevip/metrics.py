@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from kubevip.backend import Peering
 from kubevip.controllers.health import HealthStatistics
 from kubevip.election import Standing
 from kubevip.kube.reflector import ReflectorStatistics
@@ -47,6 +48,7 @@ def metrics(now: AgentStatistics) -> Iterator[Metric]:
         yield from _health(now.health)
     yield from _takeovers(now)
     yield from _conflicts(now)
+    yield from _peerings(now.peerings)
 
 
 def provider_metrics(now: ProviderStatistics) -> Iterator[Metric]:
@@ -195,6 +197,23 @@ def _conflicts(now: AgentStatistics) -> Iterator[Metric]:
 
 def _place(place: Place) -> tuple[str, str, str]:
     return place.lease.name, place.interface, f"IPv{place.family.value}"
+
+
+def _peerings(peerings: Iterable[Peering]) -> Iterator[Metric]:
+    known = tuple(peerings)
+    if not known:
+        return
+    states = [((each.state, each.peer), 1) for each in known]
+    yield _gauge("kube_vip_manager_bgp_session_info", "The state of each session", ["state", "peer"], states)
+    gauges = {"established": "Whether a peer hears what is announced", "routes": "Addresses that a peer was told"}
+    for name, help_text in gauges.items():
+        values = [((each.peer,), int(getattr(each, name))) for each in known]
+        yield _gauge(f"kubevip_peer_{name}", help_text, ["peer"], values)
+    counters = {"flaps": "Sessions that have ended", "malformed": "Messages of a peer that could not be used"}
+    for name, help_text in counters.items():
+        yield _counter(
+            f"kubevip_peer_{name}", help_text, ["peer"], [((each.peer,), getattr(each, name)) for each in known]
+        )
 
 
 def _services(now: AgentStatistics) -> Iterator[Metric]:

@@ -1,7 +1,16 @@
 """All that the author of a backend, or of a source of pools, imports."""
 
-from kubevip.backend import Answer, Backend, BpfInstruction, Cadence, Host, Link, Sighting
-from kubevip.errors import AddressTaken, IpamError, KubeVipError, LinkNotFound, NetworkError, NoFamily, PoolExhausted
+from kubevip.backend import Answer, Backend, BpfInstruction, Cadence, Host, Link, Peering, Sighting
+from kubevip.errors import (
+    AddressTaken,
+    ConfigError,
+    IpamError,
+    KubeVipError,
+    LinkNotFound,
+    NetworkError,
+    NoFamily,
+    PoolExhausted,
+)
 from kubevip.filtering import ACCEPT, REJECT, accept_any
 from kubevip.ipam import FamilyPolicy, Request
 from kubevip.model import Family, IPAddress, Vip
@@ -16,6 +25,7 @@ __all__ = [
     "BpfInstruction",
     "Cadence",
     "Capacity",
+    "ConfigError",
     "Family",
     "FamilyPolicy",
     "Host",
@@ -26,6 +36,7 @@ __all__ = [
     "LinkNotFound",
     "NetworkError",
     "NoFamily",
+    "Peering",
     "PoolExhausted",
     "PoolSource",
     "Request",

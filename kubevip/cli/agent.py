@@ -62,7 +62,7 @@ def _run(loaded: Loaded) -> int:
     load_lean()
     from kubevip.agent import Agent
 
-    agent = Agent(loaded.settings, os.environ)
+    agent = Agent(loaded.settings, settings_of_backends(loaded))
     rarely_look_for_garbage()
 
     async def main() -> None:
@@ -82,6 +82,11 @@ def _run(loaded: Loaded) -> int:
         return fail(leaves(known))
     log.info("stopped")
     return 0
+
+
+def settings_of_backends(loaded: Loaded) -> dict[str, str]:
+    """Return the environment with what flags and the config file say in it: a backend reads its settings there."""
+    return {**os.environ, **{name: given.text for name, given in loaded.given.items() if given.setting.env}}
 
 
 def rarely_look_for_garbage() -> None:

@@ -181,3 +181,9 @@ LISTEN = Form("host:port", _listen, _write_listen)
 SERVER = Form("URL", _server)
 HTTP_URL = Form("URL", _http_url)
 NETWORKS = Form("networks", _networks, lambda value: ",".join(str(part) for part in value))
+
+# Of BGP: what the fields of its messages hold.
+AS_NUMBER = Form("AS number", whole(1, 2**32 - 1, "a whole number"))
+UNSIGNED = Form("number", whole(0, 2**32 - 1, "a whole number"))
+RESTART_TIME = Form("restart time", whole(0, 4095, "whole seconds"))
+PREPEND = Form("prepend", whole(0, 20, "a whole number"))

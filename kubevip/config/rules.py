@@ -133,6 +133,25 @@ def _quorum_is_heard(facts: Facts) -> str | None:
     return f"{facts.shown('vip_on_api_loss')} needs the heartbeats of vip_failover=fast; {facts.shown('vip_failover')}"
 
 
+def _peers_known(facts: Facts) -> str | None:
+    bgp = facts.settings.bgp
+    if not bgp.enable or bgp.peers or bgp.peer_address or bgp.annotation:
+        return None
+    return f"{facts.shown('bgp_enable')} needs a peer; write bgp_peers=<address>:<AS>"
+
+
+def _no_heartbeats(facts: Facts) -> str | None:
+    if not facts.settings.bgp.enable or facts.settings.election.failover == "off":
+        return None
+    return f"{facts.shown('vip_failover')} has no effect in BGP mode: nobody can be asked on the wire for an address"
+
+
+def _nobody_is_seen(facts: Facts) -> str | None:
+    if not facts.settings.bgp.enable or facts.settings.election.on_api_loss == "fence":
+        return None
+    return f"{facts.shown('vip_on_api_loss')} has no effect in BGP mode: nobody can be seen to have an address"
+
+
 def _arp_elects(facts: Facts) -> str | None:
     if not facts.settings.arp.enable or facts.settings.election.enabled:
         return None
@@ -164,8 +183,11 @@ PROBLEMS = (
     Rule(_TIMING, _lease_length),
     Rule(("prometheus_server", "health_check_port"), _ports_differ),
     Rule(("vip_on_api_loss", "vip_failover"), _quorum_is_heard),
+    Rule(("bgp_enable", "bgp_peers", "bgp_peeraddress", "annotation"), _peers_known),
 )
 NOTICES = (
+    Rule(("bgp_enable", "vip_failover"), _no_heartbeats),
+    Rule(("bgp_enable", "vip_on_api_loss"), _nobody_is_seen),
     Rule(("vip_arp", "vip_leaderelection"), _arp_elects),
     Rule(("vip_arpRate",), _arp_floor),
     Rule(("vip_loglevel",), _old_debug),

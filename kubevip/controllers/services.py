@@ -44,7 +44,8 @@ class Services:
     """Knows the Services, and claims the addresses of those that are to be served.
 
     Every agent does so, whoever leads: so a successor knows all that it takes over. *speaks* tells whether
-    this agent is the one that tells about a Service whose address nobody holds yet.
+    this agent is the one that tells about a Service whose address nobody holds yet. Where every node announces,
+    none of them is named as the host: *names_host* is false.
     """
 
     node: str
@@ -53,6 +54,7 @@ class Services:
     _place: Callable[[IPAddress, str], tuple[str, int]]
     _events: EventSink
     _speaks: Callable[[], bool]
+    _names_host: bool = True
     publish: Callable[[ServiceKey], None] = lambda _key: None
 
     _views: dict[ServiceKey, ServiceView] = attrs.field(factory=dict, init=False)
@@ -218,7 +220,7 @@ class Services:
         if not conflict and not any(self._ownership.announced(address) for address in addresses):
             return None
         # Where the addresses of a Service have two holders, the one of its first address names itself.
-        host = self.node if self._ownership.announced(addresses[0]) else None
+        host = self.node if self._names_host and self._ownership.announced(addresses[0]) else None
         return Announcement(view, addresses, self._ownership.announced, host, conflict)
 
     def _conflicts(self, vips: Sequence[Vip]) -> str | None:

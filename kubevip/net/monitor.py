@@ -140,6 +140,7 @@ class Monitor:
             up,
             loopback=bool(message.flags & netlink.IFF_LOOPBACK),
             link_local=self._link_local(message.index),
+            addresses=tuple(address for address, where in self._own if where == message.index),
         )
 
     def _link_local(self, index: int) -> IPv6Address | None:
@@ -186,12 +187,12 @@ class Monitor:
             self._tell_link(message.name)
 
     def _take_address(self, message: netlink.AddressMessage) -> None:
-        if message.scope == netlink.RT_SCOPE_LINK:
-            self._described.clear()
         if message.removed:
-            self._own.pop((message.address, message.index), None)
+            if self._own.pop((message.address, message.index), None) is not None:
+                self._described.clear()
         elif message.proto != netlink.OUR_PROTO and not message.flags & netlink.IFA_F_DEPRECATED:
             self._own[message.address, message.index] = message
+            self._described.clear()
         if message.removed:
             for removed in tuple(self._on_removed):
                 removed(message.address, self.name_of(message.index))

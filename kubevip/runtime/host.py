@@ -31,12 +31,13 @@ class Frames(Protocol):
 
 @attrs.define(eq=False)
 class LocalHost:
-    """This node, as backends see it."""
+    """This node, as backends see it. *on_recovery* is called when one says that what has failed may succeed now."""
 
     node: str
     settings: Mapping[str, str]
     _links: Links
     _frames: Frames
+    on_recovery: Callable[[], None] = lambda: None
 
     def now(self) -> float:
         """Return the time in seconds on the monotonic clock of the event loop."""
@@ -45,6 +46,14 @@ class LocalHost:
     def link(self, interface: str) -> Link:
         """Describe *interface* as it is now."""
         return self._links.get(interface)
+
+    def interfaces(self) -> Sequence[str]:
+        """Return the names of all interfaces that there are now."""
+        return self._links.names()
+
+    def recovered(self) -> None:
+        """Say that what has failed may succeed now."""
+        self.on_recovery()
 
     def send(self, interface: str, frame: bytes) -> None:
         """Send one whole Ethernet frame at once."""

@@ -186,6 +186,10 @@ class Keeper:
         self._mandates.leave(lease)
         self._handover.watch([vip for vip in self._mandates.governed_by(lease) if vip in self._held])
 
+    def hurry(self) -> None:
+        """Try at once what has failed: a backend says that it may succeed now."""
+        self._retry.hurry()
+
     # What it tells
 
     def governed_by(self, lease: LeaseKey) -> Collection[Vip]:

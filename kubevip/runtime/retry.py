@@ -37,6 +37,13 @@ class Retry(Generic[Key]):
         self._wake.set()
         return known is None or known.text != str(error)
 
+    def hurry(self) -> None:
+        """Try all that waits for its pause to end at once."""
+        now = asyncio.get_running_loop().time()
+        for failure in self._failures.values():
+            failure.due = min(failure.due, now) if failure.due != math.inf else math.inf
+        self._wake.set()
+
     def forget(self, key: Key) -> None:
         """*key* has succeeded, or doesn't matter any more."""
         self._failures.pop(key, None)

@@ -46,6 +46,7 @@ class FakeHost:
     links: MemoryLinks = attrs.field(factory=MemoryLinks)
     addresses: MemoryAddresses = attrs.field(init=False)
     neighbours: dict[IPAddress, bytes] = attrs.field(factory=dict, init=False)
+    recoveries: int = attrs.field(default=0, init=False)
     _ears: list[_Ear] = attrs.field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -67,6 +68,14 @@ class FakeHost:
     def link(self, interface: str) -> Link:
         """Describe *interface* as it is now."""
         return self.links.get(interface)
+
+    def interfaces(self) -> Sequence[str]:
+        """Return the names of all interfaces that there are now."""
+        return self.links.names()
+
+    def recovered(self) -> None:
+        """Count how often a backend says that what has failed may succeed now."""
+        self.recoveries += 1
 
     def send(self, interface: str, frame: bytes) -> None:
         """Send one whole Ethernet frame at once."""

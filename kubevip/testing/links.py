@@ -56,7 +56,11 @@ class MemoryLinks:
         parsed = tuple(ipaddress.ip_interface(text) for text in networks)
         local = [each.ip for each in parsed if isinstance(each.ip, ipaddress.IPv6Address) and each.ip.is_link_local]
         self._networks[name] = parsed
-        self._links[name] = attrs.evolve(self.get(name), link_local=local[0] if local else None)
+        self._links[name] = attrs.evolve(
+            self.get(name),
+            link_local=local[0] if local else None,
+            addresses=tuple(each.ip for each in parsed),
+        )
         self._tell(name)
 
     def remove(self, name: str) -> None:

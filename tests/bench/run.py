@@ -20,6 +20,7 @@ PARTS = {
     "thousand": "a planned stop of the holder of a thousand Services",
     "listing": "ten thousand Services listed and watched",
     "provider": "a thousand Services at once, alone and beside ten thousand; a restart",
+    "bgp": "a route to BIRD, ten thousand of them, a node that is cut off",
     "emulator": "Lease updates and fan-out of the built-in API server",
     "ipam": "assignments a second, memory of each, adoption of what is there",
 }

@@ -14,7 +14,7 @@ _BOOLEANS = """
     leaderElection bgp bgpAttachIPToInterface multihop zebra cleanRoutingTable controlplane autodetectcp services
     servicesElection lbClassOnly lbClassNameLegacyHandling onlyAllowTrafficServicePorts enableNodeLabeling
     disableServiceUpdates enableEndpoints loInterfaceGlobalScope egressWithNftables perServiceElectionOnDemand
-    enableEndpointSlices metal lastResort leaveCordoned failback
+    enableEndpointSlices metal lastResort leaveCordoned failback bgpTTLSecurity
 """
 _OTHERS = """
     interface serviceInterface servicesInterface vip vipSubnet nodeName address port loseLeadershiptTimeoutSeconds
@@ -25,6 +25,7 @@ _OTHERS = """
     controlPlaneHealthCheckFailureThreshold controlPlaneHealthCheckCAPath namespace log tableID tableType
     routingProtocol lbClassName servicesLeaseName dnsMode dhcpMode dhcpBackoffAttempts healthCheckPort debounceTime
     prometheusHTTPServer promethuesHTTPServer etcdCACert etcdCert etcdKey etcdEndpoints k8sConfigPath config-file
+    bgpConnection bgpGracefulRestart bgpCommunities bgpLocalPref bgpMED bgpPrepend
     instanceName cidr metalKey metalProject metalProjectID provider-config linger log-format backends failover heartbeat
     onApiLoss
     checkCommand checkHttp checkInterval checkTimeout checkFall checkRise checkGates preferredNodes failbackDelay
@@ -122,8 +123,8 @@ def test_help_shows_what_works_and_names_the_rest() -> None:
     text = parser().format_help()
     assert "announce addresses by ARP and neighbour discovery" in text
     assert "[vip_leaseduration, default 15]" in " ".join(text.split())
-    assert "announce addresses by BGP" not in text
-    assert "--bgp," in text
+    assert "carry addresses through WireGuard" not in text
+    assert "--wireguard," in text
 
 
 def test_help_fits_a_terminal() -> None:

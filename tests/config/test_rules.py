@@ -27,7 +27,33 @@ def test_modes_exclude_each_other() -> None:
 
 
 def test_another_mode_is_refused_only_because_it_is_not_there() -> None:
-    assert problem({"svc_enable": "true", "bgp_enable": "true"}).startswith("bgp_enable='true': BGP mode is not there")
+    told = problem({"svc_enable": "true", "vip_wireguard": "true"})
+    assert told.startswith("vip_wireguard='true': WireGuard mode is not there")
+
+
+BGP = {"bgp_enable": "true", "svc_enable": "true"}
+
+
+def test_bgp_mode_needs_a_peer() -> None:
+    assert problem(BGP) == "bgp_enable='true' needs a peer; write bgp_peers=<address>:<AS>"
+
+
+@pytest.mark.parametrize(
+    "peer", [{"bgp_peers": "10.0.0.1:65000"}, {"bgp_peeraddress": "10.0.0.1"}, {"annotation": "example.com"}]
+)
+def test_one_peer_is_enough_for_bgp_mode(peer: dict[str, str]) -> None:
+    loaded = load(BGP | peer)
+    assert loaded.settings.bgp.enable
+    assert loaded.notices == ()
+
+
+def test_heartbeats_have_no_effect_in_bgp_mode() -> None:
+    (notice,) = load(BGP | {"bgp_peers": "10.0.0.1:65000", "vip_failover": "fast"}).notices
+    assert notice.startswith("vip_failover='fast' has no effect in BGP mode")
+
+
+def test_what_bgp_mode_lacks_is_refused() -> None:
+    assert "is not there yet" in problem(BGP | {"bgp_peers": "10.0.0.1:65000", "zebra_enable": "true"})
 
 
 def test_there_has_to_be_something_to_do() -> None:

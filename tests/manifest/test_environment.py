@@ -38,6 +38,13 @@ TEXTS = {
     "http URL": st.sampled_from(["https://localhost:6443/readyz", "http://127.0.0.1:10256/healthz"]),
     "all|controlplane|services": st.sampled_from(["all", "controlplane", "services"]),
     "node names": st.lists(NAMES, min_size=1, max_size=3).map(",".join),
+    "AS number": st.integers(1, 2**32 - 1).map(str),
+    "number": st.integers(0, 2**32 - 1).map(str),
+    "restart time": st.integers(0, 4095).map(str),
+    "prepend": st.integers(0, 20).map(str),
+    "active|passive|both": st.sampled_from(["active", "passive", "both"]),
+    "fixed|auto_sourceip|auto_sourceif": st.sampled_from(["fixed", "auto_sourceip", "auto_sourceif"]),
+    "address": V4 | V6,
     "auto|text|json": st.sampled_from(["auto", "text", "json"]),
 }
 APART = {"vip_nodename", "k8s_config_file", "config_file"}  # from the Pod, a volume and the place of the values
@@ -49,7 +56,8 @@ SECONDS = {
     "vip_failback_delay": ["0", "300"],
 }
 COUNTS = ("vip_check_fall", "vip_check_rise")
-SETTLED = {"vip_arp", "cp_enable", "svc_enable", "address", "health_check_port", *SECONDS, *COUNTS, *APART, *TIMES}
+SWITCHES = ("vip_arp", "bgp_enable", "cp_enable", "svc_enable")
+SETTLED = {*SWITCHES, "address", "health_check_port", *SECONDS, *COUNTS, *APART, *TIMES}
 OPTIONAL = {
     setting.env: TEXTS[setting.form.name]
     for setting in SETTINGS

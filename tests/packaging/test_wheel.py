@@ -19,8 +19,8 @@ from kubevip.version import __version__
 
 CHECKOUT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
-PACKAGES = {"kubevip": CHECKOUT, "kubevip_arp": CHECKOUT / "backends", "kubevip_ndp": CHECKOUT / "backends"}
-BACKENDS = {"arp": "kubevip_arp:ArpBackend", "ndp": "kubevip_ndp:NdpBackend"}
+PACKAGES = {"kubevip": CHECKOUT} | {f"kubevip_{name}": CHECKOUT / "backends" for name in ("arp", "bgp", "ndp")}
+BACKENDS = {"arp": "kubevip_arp:ArpBackend", "bgp": "kubevip_bgp:BgpBackend", "ndp": "kubevip_ndp:NdpBackend"}
 SOURCES = PYPROJECT["project"]["entry-points"]["kubevip.ipam"]
 HATCHLING = importlib.util.find_spec("hatchling") is not None
 

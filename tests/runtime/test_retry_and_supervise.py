@@ -142,3 +142,18 @@ async def test_a_task_that_ran_for_long_is_started_again_soon() -> None:
     with anyio.move_on_after(5 * 3600 + 100):
         await supervised("a task", run_for_an_hour)
     assert [later - earlier for earlier, later in itertools.pairwise(starts)] == [3601] * 5
+
+
+@virtual
+async def test_hurry_ends_every_pause_at_once() -> None:
+    tried: list[tuple[float, list[str]]] = []
+    retry: Retry[str] = Retry(lambda keys: tried.append((asyncio.get_running_loop().time(), sorted(keys))))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(retry.run)
+        for key in ("a", "b"):
+            retry.after(key, OSError("no"))
+        await anyio.sleep(0.1)
+        retry.hurry()
+        await anyio.sleep(2)
+        tasks.cancel_scope.cancel()
+    assert tried == [(0.1, ["a", "b"])]

@@ -1,0 +1,214 @@
+"""Agents in BGP mode, with BIRD as the router: which node announces what, and what becomes of it."""
+
+import re
+
+import pytest
+import pytest_asyncio
+
+from tests.bgp_peers.routers import Bird
+from tests.kernel import addresses_on
+from tests.system.cluster import CONTROL_PLANE
+from tests.waiting import until
+
+pytestmark = [pytest.mark.peer, pytest.mark.asyncio(loop_scope="module")]
+
+ROUTER, VIP, WEB = "172.31.0.77", "10.44.0.1", "10.44.0.2"
+PEER = """\
+protocol bgp {name} {{
+    local {router} as 65001; neighbor {address} as 65000; passive; {options}
+    ipv4 {{ import all; export none; add paths off; }};
+}}
+"""
+HEAD = """\
+router id 172.31.0.77;
+protocol device {{}}
+protocol kernel {{ merge paths on; ipv4 {{ import none; export all; }}; }}
+"""
+BGP = {"vip_arp": "", "bgp_enable": "true", "bgp_peers": f"{ROUTER}:65001", "vip_leaderelection": ""}
+
+
+class Router(Bird):
+    """BIRD with a peer for each node."""
+
+    def start_for(self, cluster, options=""):
+        peers = [
+            PEER.format(name=node, router=ROUTER, address=cluster.address_of(node), options=options)
+            for node in cluster.nodes
+        ]
+        self.start_as(HEAD.format() + "".join(peers))
+
+    async def via(self, address):
+        """Return the nodes that have announced *address*."""
+        shown = await self.tell(f"show route {address}/32 all")
+        return sorted(re.findall(r"\[(node\d) ", shown))
+
+    async def wait_via(self, address, *nodes, bound=10.0):
+        async def so():
+            return await self.via(address) == sorted(nodes)
+
+        await until(so, bound, f"{address} by {nodes}")
+
+
+@pytest.fixture
+def router(cluster, tmp_path):
+    daemon = Router(cluster.segment.machines["rival"], tmp_path / "bird")
+    daemon.start_for(cluster)
+    yield daemon
+    daemon.kill()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def stopping(cluster):
+    yield
+    for node, agent in cluster.agents.items():
+        if agent.process.poll() is None:
+            await cluster.stop_agent(node)
+
+
+async def test_every_node_announces_without_an_election(cluster, router, stopping):
+    for node in cluster.nodes:
+        cluster.start_agent(node, extra={**BGP, "address": VIP})
+    await router.wait_via(VIP, "node1", "node2")
+    for node in cluster.nodes:
+        await cluster.wait_ready(node)
+        assert VIP in await addresses_on(cluster.segment.machines[node])
+    _status, metrics = await cluster.ask("node1", "/metrics")
+    assert f'kube_vip_manager_bgp_session_info{{peer="{ROUTER}:179",state="Established"}} 1.0' in metrics
+    assert await cluster.stop_agent("node1") == 0
+    await router.wait_via(VIP, "node2", bound=2)
+
+
+async def start(cluster, **extra):
+    for node in cluster.nodes:
+        cluster.start_agent(node, extra={**BGP, **extra})
+    for node in cluster.nodes:
+        await cluster.wait_ready(node)
+
+
+async def test_services_are_announced_by_the_nodes_that_serve_them(cluster, router, stopping):
+    await start(cluster, cp_enable="false")
+    await cluster.add_service("web", WEB, endpoints=("node1",))
+    await router.wait_via(WEB, "node1", "node2")
+    await cluster.edit_service("web", lambda found: found["spec"].update(externalTrafficPolicy="Local"))
+    await router.wait_via(WEB, "node1")
+    await cluster.set_endpoints("web", "node2")
+    await router.wait_via(WEB, "node2")
+    await cluster.set_endpoints("web")
+    await router.wait_via(WEB)
+    await cluster.set_endpoints("web", "node1", "node2")
+    await router.wait_via(WEB, "node1", "node2")
+    await until(lambda: is_published(cluster, "web", WEB), 5)
+    # kube-proxy takes the traffic; no node claims to be the one.
+    assert await cluster.holders(WEB) == []
+    assert (await cluster.published("web"))[1] == ""
+    await cluster.delete_service("web")
+    await router.wait_via(WEB)
+
+
+async def is_published(cluster, name, address):
+    return (await cluster.published(name))[0] == [address]
+
+
+async def test_addresses_of_services_are_put_on_links_where_that_is_asked_for(cluster, router, stopping):
+    await start(cluster, cp_enable="false", bgp_attach_ip_to_interface="true")
+    await cluster.add_service("attached", WEB, endpoints=("node1",))
+    await router.wait_via(WEB, "node1", "node2")
+    assert await cluster.holders(WEB) == ["node1", "node2"]
+    await cluster.delete_service("attached")
+    await router.wait_via(WEB)
+    await cluster.wait_released(WEB)
+
+
+async def test_elected_control_plane_is_announced_by_its_holder_alone(cluster, router, stopping):
+    await start(cluster, address=VIP, svc_enable="false", vip_leaderelection="true")
+    holder = await until(lambda: only(router, VIP), 10)
+    assert await cluster.holder_of(CONTROL_PLANE) == holder
+    assert await cluster.stop_agent(holder) == 0
+    (other,) = set(cluster.nodes) - {holder}
+    await router.wait_via(VIP, other)
+
+
+async def only(router, address):
+    found = await router.via(address)
+    return found[0] if len(found) == 1 else ""
+
+
+async def test_killed_agent_takes_its_routes_with_it_at_once(cluster, router, stopping):
+    await start(cluster, address=VIP, svc_enable="false")
+    await router.wait_via(VIP, "node1", "node2")
+    cluster.agents["node1"].process.kill()
+    await router.wait_via(VIP, "node2", bound=2)
+
+
+async def test_forwarding_goes_on_while_a_killed_agent_comes_again(cluster, router, stopping):
+    router.kill()
+    router.start_for(cluster, "graceful restart on;")
+    extra = {**BGP, "address": VIP, "svc_enable": "false", "bgp_graceful_restart": "20"}
+    cluster.start_agent("node1", extra=extra)
+    await cluster.wait_ready("node1")
+    await router.wait_via(VIP, "node1")
+    cluster.agents["node1"].process.kill()
+    cluster.agents["node1"].process.wait()
+    seen = []
+
+    async def back():
+        seen.append((await router.via(VIP), VIP in await addresses_on(cluster.segment.machines["node1"])))
+        return any(message.startswith("the BGP session") for message in cluster.messages("node1")[lines:])
+
+    lines = len(cluster.messages("node1"))
+    cluster.start_agent("node1", extra=extra)
+    await until(back, 10)
+    await cluster.wait_ready("node1")
+    await router.wait_via(VIP, "node1")
+    assert set(map(str, seen)) == {str((["node1"], True))}
+
+
+async def test_node_without_a_router_is_not_ready_and_says_why(cluster, stopping, tmp_path):
+    cluster.start_agent("node1", extra={**BGP, "address": VIP})
+    await cluster.add_service("lonely", WEB, endpoints=("node1",))
+
+    async def told():
+        status, text = await cluster.ask("node1", "/readyz")
+        return status == 503 and f"{ROUTER}:179: no connection: Connection refused" in text
+
+    await until(told, 15)
+    await cluster.wait_logged("node1", "no BGP session", peer=ROUTER, reason="no connection: Connection refused")
+    await cluster.wait_logged("node1", "failed in holding", reason="there is no BGP session")
+    # The announcement has failed for so long that its next turn is seconds away.
+    daemon = Router(cluster.segment.machines["rival"], tmp_path / "late")
+    daemon.start_for(cluster)
+    try:
+        await daemon.wait_via(WEB, "node1", bound=40)
+        await until(lambda: is_published(cluster, "lonely", WEB), 1)
+    finally:
+        daemon.kill()
+    await cluster.delete_service("lonely")
+
+
+async def test_wrong_peer_ends_the_agent_with_its_name_and_without_its_password(cluster, stopping):
+    agent = cluster.start_agent("node1", extra={**BGP, "address": VIP, "bgp_peers": "10.0.0.9:0:hush"})
+    assert await agent.wait() == 2
+    line = await cluster.wait_logged("node1", "bgp_peers: peer 1, 10.0.0.9: AS '0'")
+    assert "hush" not in str(line)
+
+
+async def test_peers_come_from_annotations_of_the_node_when_they_are_complete(cluster, router, stopping):
+    ours = {"node-asn": "65000", "src-ip": cluster.address_of("node1"), "peer-asn": "65001"}
+    annotations = {f"example.com/{name}": text for name, text in ours.items()} | {"example.com/peer": "x"}
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node1", "annotations": annotations}}
+    await cluster.client.request("POST", "/api/v1/nodes", body=node)
+    settings = {**BGP, "bgp_peers": "", "annotation": "example.com", "address": VIP, "svc_enable": "false"}
+    cluster.start_agent("node1", extra=settings)
+    await cluster.wait_logged("node1", "waiting for the node's annotations", reason="example.com/peer-ip is missing")
+    assert "example.com/peer-ip is missing" in (await cluster.ask("node1", "/readyz"))[1]
+    annotations["example.com/peer-ip"] = ROUTER
+    await cluster.client.request("PUT", "/api/v1/nodes/node1", body=node)
+    await router.wait_via(VIP, "node1")
+    await cluster.wait_ready("node1")
+    await cluster.wait_logged("node1", "an annotation of the node means nothing here", annotation="example.com/peer")
+
+
+async def test_agent_that_waits_for_annotations_can_be_stopped(cluster, stopping):
+    cluster.start_agent("node2", extra={**BGP, "bgp_peers": "", "annotation": "example.com", "address": VIP})
+    await cluster.wait_logged("node2", "waiting for the node's annotations")
+    assert await cluster.stop_agent("node2") == 0
