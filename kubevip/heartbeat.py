@@ -33,6 +33,8 @@ ETHERTYPE = 0x88B5
 DESTINATION = bytes.fromhex("036b76697068")
 # So many are missed before anybody is missed.
 MISSED = 3
+# After so many intervals, and so many seconds, who has never heard the holder of a badge knows that it won't.
+DEAF_INTERVALS, DEAF_SECONDS = 10, 3.0
 _MAGIC, _VERSION = b"kvhb", 1
 _HEAD = struct.Struct("!4sBBHIQ8sB")
 _MAC = 16
@@ -194,10 +196,14 @@ def _sign(body: bytes, key: bytes) -> bytes:
 
 @attrs.define(eq=False)
 class Vigil:
-    """Who was heard when, in one term of a Lease; from it follows who is missed. Times are on the caller's clock."""
+    """Who was heard when, in one term of a Lease; from it follows who is missed. Times are on the caller's clock.
+
+    It begins at *since*.
+    """
 
     badge: Badge
     own: str
+    since: float = 0.0
     _last: dict[str, tuple[float, int]] = attrs.field(factory=dict, init=False)
     _reach: dict[str, Reach] = attrs.field(factory=dict, init=False)
 
@@ -218,6 +224,11 @@ class Vigil:
     def knows_holder(self) -> bool:
         """Whether the holder was heard in this term: who never was can't be missed."""
         return self.badge.holder in self._last
+
+    def is_deaf(self, now: float) -> bool:
+        """Tell whether the holder's heartbeats don't get through: its badge says that it sends some."""
+        patience = max(DEAF_SECONDS, DEAF_INTERVALS * self.badge.interval)
+        return self.badge.holder != self.own and not self.knows_holder and now - self.since > patience
 
     def misses_holder(self, now: float) -> bool:
         """Tell whether the holder is missed, and it is our turn: candidates take theirs in the order of names."""

@@ -139,6 +139,9 @@ def _heartbeats(now: AgentStatistics) -> Iterator[Metric]:
         yield _counter(f"kubevip_heartbeats_{name}", help_text, ["lease_name"], counts)
     hears = [(labels, len(pulse.hears)) for labels, pulse in pulses]
     yield _gauge("kubevip_heartbeats_peers", "Other nodes that are heard now", ["lease_name"], hears)
+    deaf = [(labels, int(pulse.deaf)) for labels, pulse in pulses]
+    help_text = "Whether the holder's heartbeats don't arrive here, so that the Lease's times apply"
+    yield _gauge("kubevip_heartbeats_deaf", help_text, ["lease_name"], deaf)
 
 
 def _health(now: HealthStatistics) -> Iterator[Metric]:

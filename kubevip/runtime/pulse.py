@@ -17,7 +17,7 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Set
 
 import anyio
 import attrs
@@ -64,7 +64,7 @@ ANSWERS_WITHIN = 2
 class PulseStatistics:
     """A snapshot: heartbeats sent, heard and refused; *missed* counts holders that were missed, *cut_off* ourselves.
 
-    *hears* are those heard lately.
+    *hears* are those heard lately. A *deaf* node doesn't hear a holder that says to send heartbeats.
     """
 
     sent: int
@@ -73,6 +73,7 @@ class PulseStatistics:
     missed: int
     cut_off: int
     hears: Collection[str]
+    deaf: bool = False
 
 
 @attrs.define(eq=False)
@@ -104,6 +105,7 @@ class Pulse:
     _counts: dict[str, int] = attrs.field(factory=dict, init=False)
     # What a candidate has found out about the API server since its holder can't renew.
     _reach: Reach = attrs.field(default=Reach.UNKNOWN, init=False)
+    _told_deaf: bool = attrs.field(default=False, init=False)
     _holder_asks: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
@@ -170,10 +172,11 @@ class Pulse:
         try:
             while True:
                 self._follow_badge()
-                self._listen()
+                interfaces = self._interfaces()
+                self._listen(interfaces)
                 due = self._now() + self.interval
                 if self._vigil is not None:
-                    self._send(self._vigil)
+                    self._send(self._vigil, interfaces)
                     await self._look(self._vigil)
                 with anyio.move_on_after(due - self._now()):
                     await self._wake.wait()
@@ -194,13 +197,13 @@ class Pulse:
         if record is None or badge is None or (badge.holder, badge.term) != (record.holder, record.transitions):
             self._vigil, self._badge_text = None, ""
         elif text != self._badge_text:
-            self._vigil, self._badge_text = Vigil(badge, self._elector.identity), text
-            self._asked = None
+            self._vigil, self._badge_text = Vigil(badge, self._elector.identity, self._now()), text
+            self._asked, self._told_deaf = None, False
         if self._vigil is None or self._vigil.badge.holder == self._elector.identity:
             self._elector.miss("")
 
-    def _listen(self) -> None:
-        wanted = self._interfaces() if self._vigil is not None else set()
+    def _listen(self, interfaces: Set[str]) -> None:
+        wanted = interfaces if self._vigil is not None else set()
         for name in self._ears.keys() - wanted:
             self._ears.pop(name).close()
         for name in wanted - self._ears.keys():
@@ -212,7 +215,7 @@ class Pulse:
     def _interfaces(self) -> set[str]:
         return {vip.interface for vip in self._vips(self._elector.lease)}
 
-    def _send(self, vigil: Vigil) -> None:
+    def _send(self, vigil: Vigil, interfaces: Set[str]) -> None:
         leading = self._term is not None
         if leading != (vigil.badge.holder == self._elector.identity):
             return
@@ -223,7 +226,7 @@ class Pulse:
         if leading:
             reach = Reach.AWAY if self._elector.overdue else Reach.ANSWERS
         beat = Beat(lease, identity, role, vigil.badge.term, self._sequence, self.interval, reach)
-        for name in self._interfaces():
+        for name in interfaces:
             # A link that is down is told of elsewhere.
             with contextlib.suppress(KubeVipError):
                 self._host.send(name, seal(beat, vigil.badge, self._host.link(name).mac))
@@ -279,6 +282,10 @@ class Pulse:
 
     async def _look(self, vigil: Vigil) -> None:
         now = self._now()
+        if vigil.is_deaf(now) and not self._told_deaf:
+            self._told_deaf = True
+            extra = {"lease": str(self._elector.lease), "holder": vigil.badge.holder}
+            log.warning("the holder's heartbeats don't arrive here: the Lease's times apply", extra=extra)
         if self._term is not None:
             self._look_for_company(vigil, now)
         elif vigil.suspects_holder(now) and (vigil.company(now) or self.witnesses()):
@@ -321,7 +328,7 @@ class Pulse:
                 said = True
                 extra = {"lease": str(lease), "holder": holder, "reason": "its kernel answers"}
                 log.info("a holder is missed, and its addresses are there", extra=extra)
-            self._send(vigil)
+            self._send(vigil, self._interfaces())
             await anyio.sleep(AGAIN if answered else 0 if connected else self.interval)
             self._follow_badge()
 
@@ -353,7 +360,7 @@ class Pulse:
         lately = now - 3 * self.interval
         hears = [name for name, at in vigil.statistics().items() if at > lately] if vigil else []
         counts = {name: self._counts.get(name, 0) for name in ("sent", "heard", "refused", "missed", "cut_off")}
-        return PulseStatistics(**counts, hears=hears)
+        return PulseStatistics(**counts, hears=hears, deaf=vigil is not None and vigil.is_deaf(now))
 
     @staticmethod
     def _now() -> float:

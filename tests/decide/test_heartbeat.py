@@ -186,6 +186,20 @@ def test_a_process_that_stood_still_misses_nobody_for_that() -> None:
     assert vigil.misses_holder(60.31)
 
 
+@pytest.mark.parametrize(("interval", "patience"), [(0.01, 3), (0.1, 3), (1.0, 10)])
+def test_who_never_hears_the_holder_knows_after_a_while(interval: float, patience: float) -> None:
+    vigil = Vigil(Badge("holder", 7, interval, KEY), "own", 100.0)
+    vigil.heard(Beat(LEASE, "other", Role.CANDIDATE, 7, 1, interval), 101.0)
+    assert not vigil.is_deaf(100 + patience)
+    assert vigil.is_deaf(100.01 + patience)
+    vigil.heard(Beat(LEASE, "holder", Role.HOLDER, 7, 1, interval), 200.0)
+    assert not vigil.is_deaf(300)
+
+
+def test_the_holder_itself_is_not_deaf() -> None:
+    assert not Vigil(Badge("own", 7, 0.1, KEY), "own", 100.0).is_deaf(200)
+
+
 def test_company_is_who_was_heard_lately_but_the_holder() -> None:
     vigil = Vigil(BADGE, "node2")
     vigil.heard(beat("node1", 1, Role.HOLDER), 0)

@@ -8,9 +8,10 @@ import attrs
 import pytest
 
 from kubevip.election import Timing
-from kubevip.heartbeat import Badge, Beat, Role, seal
+from kubevip.heartbeat import ETHERTYPE, Badge, Beat, Role, seal
 from kubevip.model import LeaseKey, Vip
 from kubevip.testing import FakeHost, FaultyLeases, MemoryLeases, Segment, virtual
+from kubevip.testing.segment import Station
 from tests.runtime.machine import Machine
 from tests.runtime.test_machines import Site, now
 
@@ -27,9 +28,10 @@ async def site(
     vips: tuple[Vip, ...] = (VIP, VIP6),
     silent: str = "",
     company: tuple[Vip, ...] = (),
+    segment: Segment | None = None,
 ) -> AsyncIterator[Site]:
     """Run machines with heartbeats, but for the *silent* ones, until one holds the VIPs."""
-    segment, leases = Segment(), MemoryLeases()
+    segment, leases = segment or Segment(), MemoryLeases()
     made = Site(segment, leases, FakeHost("client", segment))
     async with contextlib.AsyncExitStack() as stack:
         for name in names:
@@ -394,4 +396,30 @@ async def test_a_fleet_of_two_with_a_lossy_segment_hurries_nobody() -> None:
         old = here.holder
         await anyio.sleep(300)
         assert here.holder is old
+        assert here.longest_overlap() == 0
+
+
+class NoHeartbeats(Segment):
+    """A segment whose switch lets none of these multicasts through."""
+
+    def carry(self, sender: Station, interface: str, frame: bytes) -> None:
+        if frame[12:14] != ETHERTYPE.to_bytes(2):
+            super().carry(sender, interface, frame)
+
+
+@virtual
+async def test_heartbeats_that_do_not_arrive_are_told_and_the_times_of_the_lease_apply(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with site(0.1, segment=NoHeartbeats()) as here:
+        old = here.holder
+        deaf = {name: machine.pulses[0].statistics().deaf for name, machine in here.machines.items()}
+        assert deaf == {name: name != old.node for name in "abc"}
+        assert sum("don't arrive here" in record.message for record in caplog.records) == 2
+        power_off(here)
+        # Three heartbeats are over, and nobody hurries.
+        await anyio.sleep(TIMING.renew_deadline)
+        assert here.leases.holder(LEASE) == old.node
+        await anyio.sleep(TIMING.duration)
+        assert here.leases.holder(LEASE) != old.node
         assert here.longest_overlap() == 0
