@@ -16,7 +16,7 @@ class Segment:
         env="vip_verify",
         flags=("--verify",),
         form=form.choice("off", "warn", "resign"),
-        default="off",
+        default="warn",
         since="kubevip",
         help="after a takeover ask a gateway or neighbour from the address, until it answers; warn: say so when none "
         "does; resign: let another node try",

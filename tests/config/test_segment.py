@@ -16,7 +16,7 @@ def segment(**given: str):
 
 def test_without_a_word_nothing_is_asked_and_conflicts_are_told() -> None:
     found = segment()
-    assert (found.verify, found.verify_timeout, found.witnesses, found.conflict) == ("off", 10.0, (), "alarm")
+    assert (found.verify, found.verify_timeout, found.witnesses, found.conflict) == ("warn", 10.0, (), "alarm")
 
 
 def test_witnesses_are_addresses_of_both_families_each_once() -> None:
