@@ -259,13 +259,16 @@ class Candidate:
         """Tell where this node stands at *now*."""
         if self.leading(now):
             return Standing.LEADING
+        if self._granted is not None:
+            # Whatever the Lease says now, what we held by it has to go.
+            return Standing.EXPIRED
         if not self._known:
             return Standing.UNKNOWN
         if self._record is None or self._record.vacant:
             return Standing.VACANT
         if self._ours(self._record):
-            # Without a grant it is an earlier process's, or a write of ours that isn't answered yet.
-            return Standing.UNKNOWN if self._granted is None else Standing.EXPIRED
+            # It is an earlier process's, or comes of a write of ours that isn't answered yet.
+            return Standing.UNKNOWN
         return Standing.FOLLOWING
 
     @property

@@ -71,6 +71,15 @@ def test_a_renewal_asked_for_before_a_doubt_brings_no_term_back_and_one_asked_fo
     assert a.leading(103.1)
 
 
+def test_a_doubted_term_is_over_though_the_lease_has_to_be_read_again() -> None:
+    a = candidate()
+    lead(a, 100)
+    assert isinstance(a.next(102), Write)
+    a.lost_race(102.1)
+    a.doubt(102.2)
+    assert a.standing(102.2) is Standing.EXPIRED
+
+
 def test_leadership_ends_with_the_event_that_shows_another_holder() -> None:
     a = candidate()
     lead(a, 100)

@@ -57,8 +57,8 @@ MUTANTS = {
         Mutant(
             "the-lease-is-taken-at-the-holders-deadline",
             "kubevip.election",
-            "expires = self._observed_at + (self._record.duration or self.timing.duration)",
-            "expires = self._observed_at + self.timing.renew_deadline",
+            "return Cause.EXPIRED, self._observed_at + (self._record.duration or self.timing.duration)",
+            "return Cause.EXPIRED, self._observed_at + self.timing.renew_deadline",
         ),
         Mutant(
             "a-renewal-does-not-restart-the-wait",

@@ -70,13 +70,16 @@ class Overlaps:
     def _unplanned(self, earlier: Tenure, later: Tenure) -> Situation:
         weather, both = self.evidence.weather, (earlier.node, later.node)
         lease = self.evidence.run.scenario.timing.duration
-        away = weather.hides_api(earlier.node, later.start - lease - 1.0, later.start)
+        since = later.start - lease - 1.0
+        away = weather.hides_api(earlier.node, since, later.start)
         heard = weather.carries(both, later.start - 2.0, later.start)
         if not away:
             return Situation.UNPLANNED if heard else Situation.UNHEARD
-        struck = weather.striking(both, later.start - 2.0, later.start + self.evidence.allowed(Situation.PLANNED))
+        if not heard:
+            return Situation.UNHEARD_AWAY
+        struck = weather.striking(both, since, later.start + self.evidence.allowed(Situation.PLANNED))
         alone = all(fault.hides_api for fault in struck)
-        return Situation.UNPLANNED_AWAY if heard and alone else Situation.UNHEARD_AWAY
+        return Situation.UNPLANNED_AWAY if alone else Situation.STRUCK_AWAY
 
     def _planned(self, earlier: Tenure, later: Tenure, release: Wrote) -> tuple[Situation, float]:
         """A handover may take until the old holder knows that it has released, and a bit."""

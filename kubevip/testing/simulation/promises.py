@@ -43,9 +43,8 @@ class Situation(enum.Enum):
     LEASELESS = "an address is on a link, and its Lease has expired"
     TERMLESS = "an address is announced without a term"
     UNPLANNED_AWAY = "two hold an address: an unplanned takeover, and the API server is away for the last holder"
-    UNHEARD_AWAY = (
-        "two hold an address: an unplanned takeover, the API server is away, and frames, agent or kernel fail"
-    )
+    STRUCK_AWAY = "two hold an address: an unplanned takeover, the API server is away, and agent or kernel fail"
+    UNHEARD_AWAY = "two hold an address: an unplanned takeover, the API server is away, and frames get lost"
     LEASELESS_AWAY = "an address is on a link, its Lease has expired, and the API server is away for its holder"
     TERMLESS_AWAY = "an address is announced without a term, and the API server is away for its holder"
     OUTAGE = "nobody holds an address: the API server is away for all, and nothing else is wrong"
@@ -73,6 +72,7 @@ _OFF = {
     Situation.LEASELESS: Bound.OVERDUE,
     Situation.TERMLESS: Bound.NEVER,
     Situation.UNPLANNED_AWAY: Bound.NEVER,
+    Situation.STRUCK_AWAY: Bound.NEVER,
     Situation.UNHEARD_AWAY: Bound.OVERDUE,
     Situation.LEASELESS_AWAY: Bound.OVERDUE,
     Situation.TERMLESS_AWAY: Bound.NEVER,
@@ -89,6 +89,8 @@ _FAST = _OFF | {
 # Who holds on without the API server has no Lease, and can't know of another one by it.
 _HOLDING_ON = {
     Situation.UNPLANNED_AWAY: Bound.HANDOVER,
+    # A killed agent's address ends with its lifetime in the kernel.
+    Situation.STRUCK_AWAY: Bound.LEASE,
     Situation.UNHEARD_AWAY: Bound.ANY,
     Situation.LEASELESS_AWAY: Bound.ANY,
     Situation.TERMLESS_AWAY: Bound.ANY,

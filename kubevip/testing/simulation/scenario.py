@@ -16,7 +16,7 @@ from kubevip.testing.simulation.world import ServicePlan
 NAMESPACE = "kube-system"
 CONTROL_PLANE, SERVICES = LeaseKey(NAMESPACE, "plndr-cp-lock"), LeaseKey(NAMESPACE, "plndr-svcs-lock")
 # What part of the seeds has heartbeats.
-_FAST = 0.2
+_FAST = 0.1
 # In seconds; the shortest takes as long to simulate as ten others.
 _HEARTBEATS = (0.01, *[0.1] * 5, *[0.2] * 4)
 # Without a fault all is well after so many seconds.
