@@ -164,13 +164,16 @@ async def test_directory_in_place_of_a_file_is_named(tmp_path):
 @pytest.fixture
 def nobodys():
     """A directory of somebody who isn't root, who may read every file; meanwhile that is who we are."""
-    mine = os.geteuid()
-    if mine == 0:
-        os.seteuid(65534)
+    mine, nobody = os.geteuid(), 65534
     with tempfile.TemporaryDirectory() as directory:
-        yield Path(directory)
-        Path(directory).chmod(0o700)
-    os.seteuid(mine)
+        if mine == 0:
+            os.chown(directory, nobody, -1)
+            os.seteuid(nobody)
+        try:
+            yield Path(directory)
+        finally:
+            Path(directory).chmod(0o700)
+            os.seteuid(mine)
 
 
 async def test_file_that_may_not_be_read_is_named(nobodys):
