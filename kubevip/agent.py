@@ -1,9 +1,8 @@
 """The agent: the only place, beside ``hold()``, that knows every part."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from functools import partial
 
 import anyio
 import anyio.abc
@@ -11,6 +10,7 @@ import attrs
 
 from kubevip.annotations import NodeAnnotations, read_annotations
 from kubevip.assembly import Parts, holding
+from kubevip.campaigns import Campaign, Campaigns
 from kubevip.claims import CONTROL_PLANE, Claims
 from kubevip.config import Settings, kubeconfig_candidates
 from kubevip.controllers.health import Health
@@ -33,11 +33,7 @@ from kubevip.model import Family, LeaseKey, Vip
 from kubevip.net.routes import default_interface
 from kubevip.ports import Api, Links
 from kubevip.registry import Registry
-from kubevip.runtime.elector import Elector
-from kubevip.runtime.pulse import Pulse
-from kubevip.runtime.reprieve import OnApiLoss, Reprieve
 from kubevip.runtime.supervise import supervised
-from kubevip.runtime.unelected import Unelected
 from kubevip.safeguards import Safeguards
 from kubevip.server import Server
 from kubevip.service import ClassFilter
@@ -65,13 +61,14 @@ class Agent:
     _stopping: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     _parts: Parts | None = attrs.field(default=None, init=False)
     _waiting: str = attrs.field(default="", init=False)
-    _electors: dict[LeaseKey, Elector] = attrs.field(factory=dict, init=False)
-    _campaigns: dict[LeaseKey, Elector | Unelected] = attrs.field(factory=dict, init=False)
-    _pulses: dict[LeaseKey, Pulse] = attrs.field(factory=dict, init=False)
+    _campaigns: Campaigns = attrs.field(init=False)
     _safeguards: Safeguards | None = attrs.field(default=None, init=False)
     _services: Services | None = attrs.field(default=None, init=False)
     _health: Health | None = attrs.field(default=None, init=False)
     _reflectors: dict[str, AnyReflector] = attrs.field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._campaigns = Campaigns(self.settings, self._timing())
 
     def stop(self) -> None:
         """Hand over what is held, release the Leases, and end."""
@@ -107,11 +104,11 @@ class Agent:
             )
             tasks = await stack.enter_async_context(anyio.create_task_group())
             self._start_servers(tasks)
-            self._safeguards = Safeguards(
-                settings.segment, parts, self._electors, self._timing(), settings.election.linger
+            self._safeguards = safeguards = Safeguards(
+                settings.segment, parts, self._campaigns.electors, self._timing(), settings.election.linger
             )
-            self._safeguards.start(tasks)
-            tasks.start_soon(self._begin, client, parts, tasks)
+            safeguards.start(tasks)
+            tasks.start_soon(self._begin, client, parts, safeguards, tasks)
             await self._stopping.wait()
             await self._leave(parts)
             tasks.cancel_scope.cancel()
@@ -166,7 +163,7 @@ class Agent:
 
     # Starting
 
-    async def _begin(self, client: Api, parts: Parts, tasks: anyio.abc.TaskGroup) -> None:
+    async def _begin(self, client: Api, parts: Parts, safeguards: Safeguards, tasks: anyio.abc.TaskGroup) -> None:
         settings = self.settings
         placing = await self._placing(parts)
         leases = KubeLeases(client, self._surroundings.wall)
@@ -175,12 +172,10 @@ class Agent:
         addresses = settings.control_plane.addresses if control_plane else ()
         governing = dict.fromkeys(addresses, control_plane) if control_plane else {}
         ownership = Ownership(Claims(governing, services), parts.keeper)
-        self._health = Health(settings, client, leases, parts.keeper, parts.links, self._timing())
+        self._health = health = Health(settings, client, leases, parts.keeper, parts.links, self._timing())
         for key in dict.fromkeys(key for key in (control_plane, services) if key is not None):
-            campaign = self._campaigns[key] = self._campaign(key, leases, parts, tasks)
-            if isinstance(campaign, Elector):
-                self._health.watch(campaign, hears=partial(self._heard, key))
-        await self._surroundings.warn(tuple(self._electors))
+            self._campaigns.add(key, leases, parts, health, safeguards, tasks)
+        await self._surroundings.warn(tuple(self._campaigns.electors))
         if control_plane:
             ownership.claim(CONTROL_PLANE, [placing.control_plane(address) for address in addresses])
             tasks.start_soon(self._campaigns[control_plane].run)
@@ -188,49 +183,8 @@ class Agent:
             self._start_services(client, ownership, placing, services, tasks)
             if services != control_plane:
                 tasks.start_soon(self._campaign_when_synced, self._campaigns[services])
-        tasks.start_soon(self._health.run)
+        tasks.start_soon(health.run)
         tasks.start_soon(supervised, "renewing credentials", client.keep_credentials_fresh)
-
-    def _campaign(
-        self, key: LeaseKey, leases: KubeLeases, parts: Parts, tasks: anyio.abc.TaskGroup
-    ) -> Elector | Unelected:
-        """Make what decides whether this node holds the addresses under *key*."""
-        if self._elects(key):
-            self._electors[key] = elector = self._elector(key, leases, parts, tasks)
-            return elector
-        return Unelected(key, self.settings.node.name, self._timing(), parts.keeper)
-
-    def _elects(self, key: LeaseKey) -> bool:
-        """Tell whether addresses have one holder. By BGP every node announces, but for a control plane that elects."""
-        settings = self.settings
-        if not settings.bgp.enable:
-            return True
-        return settings.election.enabled and settings.control_plane.enable and key == settings.control_plane.lease
-
-    def _elector(self, key: LeaseKey, leases: KubeLeases, parts: Parts, tasks: anyio.abc.TaskGroup) -> Elector:
-        """Make the elector of a Lease, with heartbeats and a reprieve where they are asked for."""
-        node, election = self.settings.node.name, self.settings.election
-        manner, governed = OnApiLoss(election.on_api_loss), parts.keeper.governed_by
-        if election.failover == "off" or self.settings.bgp.enable:
-            elector = Elector(key, node, self._timing(), leases, parts.keeper)
-            reprieve = Reprieve(elector, manner, parts.announcers, parts.links.get, governed)
-        else:
-            holds_on = manner is OnApiLoss.HOLD
-            pulse = Pulse(parts.host, parts.keeper, parts.announcers, governed, election.heartbeat, holds_on)
-            if self._safeguards is not None:
-                pulse.witnesses = self._safeguards.company(key, tasks)
-            elector = Elector(key, node, self._timing(), leases, pulse)
-            pulse.attach(elector)
-            self._pulses[key] = pulse
-            tasks.start_soon(supervised, "sending heartbeats", pulse.run)
-            reprieve = Reprieve(elector, manner, parts.announcers, parts.links.get, governed, pulse.opinion)
-        if manner is not OnApiLoss.FENCE and not self.settings.bgp.enable:
-            tasks.start_soon(supervised, "holding on", reprieve.run)
-        return elector
-
-    def _heard(self, lease: LeaseKey) -> Collection[str] | None:
-        pulse = self._pulses.get(lease)
-        return pulse.statistics().hears if pulse else None
 
     def _start_services(
         self,
@@ -255,7 +209,7 @@ class Agent:
             placing.service,
             events,
             lambda: campaign.term is not None,
-            names_host=lease in self._electors,
+            names_host=lease in self._campaigns.electors,
         )
         self._reflectors = _reflectors(client, services, settings)
         for reflector in self._reflectors.values():
@@ -264,7 +218,7 @@ class Agent:
             tasks.start_soon(supervised, "publishing", Publishing(services, Publisher(client)).run)
         tasks.start_soon(supervised, "writing Events", events.run)
 
-    async def _campaign_when_synced(self, campaign: Elector | Unelected) -> None:
+    async def _campaign_when_synced(self, campaign: Campaign) -> None:
         """Whoever leads has to know what there is to hold: a node that may not list Services leaves it to others."""
         for reflector in self._reflectors.values():
             await reflector.wait_synced()
@@ -330,13 +284,7 @@ class Agent:
         log.info("stopping")
         bound = self.settings.election.linger + self._timing().attempt_timeout
         with anyio.move_on_after(bound) as scope:
-            for lease, campaign in self._campaigns.items():
-                parts.keeper.expect_successor(lease)
-                campaign.resign()
-            async with anyio.create_task_group() as tasks:
-                for campaign in self._campaigns.values():
-                    tasks.start_soon(campaign.wait_ended)
-                tasks.start_soon(parts.keeper.wait_released)
+            await self._campaigns.resign(parts)
         if scope.cancelled_caught:
             log.warning("stopping without a word from the API server; the Leases end by themselves")
 
@@ -353,16 +301,16 @@ class Agent:
         return AgentStatistics(
             node=self.settings.node.name,
             waiting=self._waiting,
-            electors=tuple(elector.statistics() for elector in self._electors.values()),
+            electors=self._campaigns.statistics(),
             keeper=parts.keeper.statistics() if parts else None,
             announcers={each.name: each.statistics() for each in parts.announcers.values()} if parts else {},
             services=self._services.statistics() if self._services else None,
             reflectors={name: reflector.statistics() for name, reflector in self._reflectors.items()},
             health=self._health.statistics() if self._health else None,
-            pulses={lease: pulse.statistics() for lease, pulse in self._pulses.items()},
+            pulses=self._campaigns.pulses(),
             verification=self._safeguards.verification() if self._safeguards else None,
             conflicts=self._safeguards.conflicts() if self._safeguards else None,
-            unelected=len(self._campaigns) > len(self._electors),
+            unelected=self._campaigns.unelected,
             peerings=parts.peerings() if parts else (),
         )
 

@@ -1,0 +1,114 @@
+"""Puts together what decides, for each Lease, whether this node holds its addresses: elections and what serves them."""
+
+from collections.abc import Collection, Iterator, Mapping
+from functools import partial
+
+import anyio.abc
+import attrs
+
+from kubevip.assembly import Parts
+from kubevip.config import Settings
+from kubevip.controllers.health import Health
+from kubevip.election import Timing
+from kubevip.model import LeaseKey
+from kubevip.ports import LeaseStore
+from kubevip.runtime.elector import Elector, ElectorStatistics
+from kubevip.runtime.pulse import Pulse, PulseStatistics
+from kubevip.runtime.reprieve import OnApiLoss, Reprieve
+from kubevip.runtime.supervise import supervised
+from kubevip.runtime.unelected import Unelected
+from kubevip.safeguards import Safeguards
+
+Campaign = Elector | Unelected
+
+
+@attrs.define(eq=False)
+class Campaigns:
+    """The campaigns of one node, by Lease. *electors* are those that others take part in."""
+
+    _settings: Settings
+    _timing: Timing
+    electors: dict[LeaseKey, Elector] = attrs.field(factory=dict, init=False)
+    _all: dict[LeaseKey, Campaign] = attrs.field(factory=dict, init=False)
+    _pulses: dict[LeaseKey, Pulse] = attrs.field(factory=dict, init=False)
+
+    def __getitem__(self, lease: LeaseKey) -> Campaign:
+        """Return the campaign for *lease*."""
+        return self._all[lease]
+
+    def __iter__(self) -> Iterator[LeaseKey]:
+        return iter(self._all)
+
+    def add(
+        self,
+        lease: LeaseKey,
+        store: LeaseStore,
+        parts: Parts,
+        health: Health,
+        safeguards: Safeguards,
+        tasks: anyio.abc.TaskGroup,
+    ) -> None:
+        """Make the campaign for *lease*; whoever wants it runs it. What serves it runs in *tasks* from now on."""
+        if self._elects(lease):
+            self._all[lease] = self.electors[lease] = elector = self._elector(lease, store, parts, safeguards, tasks)
+            health.watch(elector, hears=partial(self._heard, lease))
+        else:
+            self._all[lease] = Unelected(lease, self._settings.node.name, self._timing, parts.keeper)
+
+    def _elects(self, lease: LeaseKey) -> bool:
+        """Tell whether addresses have one holder. By BGP every node announces, but for a control plane that elects."""
+        settings = self._settings
+        if not settings.bgp.enable:
+            return True
+        return settings.election.enabled and settings.control_plane.enable and lease == settings.control_plane.lease
+
+    def _elector(
+        self, lease: LeaseKey, store: LeaseStore, parts: Parts, safeguards: Safeguards, tasks: anyio.abc.TaskGroup
+    ) -> Elector:
+        """Make the elector of a Lease, with heartbeats and a reprieve where they are asked for, and are of use."""
+        node, election = self._settings.node.name, self._settings.election
+        if self._settings.bgp.enable:
+            return Elector(lease, node, self._timing, store, parts.keeper)
+        manner, governed = OnApiLoss(election.on_api_loss), parts.keeper.governed_by
+        if election.failover == "off":
+            elector = Elector(lease, node, self._timing, store, parts.keeper)
+            reprieve = Reprieve(elector, manner, parts.announcers, parts.links.get, governed)
+        else:
+            holds_on = manner is OnApiLoss.HOLD
+            pulse = Pulse(parts.host, parts.keeper, parts.announcers, governed, election.heartbeat, holds_on)
+            pulse.witnesses = safeguards.company(lease, tasks)
+            elector = Elector(lease, node, self._timing, store, pulse)
+            pulse.attach(elector)
+            self._pulses[lease] = pulse
+            tasks.start_soon(supervised, "sending heartbeats", pulse.run)
+            reprieve = Reprieve(elector, manner, parts.announcers, parts.links.get, governed, pulse.opinion)
+        if manner is not OnApiLoss.FENCE:
+            tasks.start_soon(supervised, "holding on", reprieve.run)
+        return elector
+
+    def _heard(self, lease: LeaseKey) -> Collection[str] | None:
+        pulse = self._pulses.get(lease)
+        return pulse.statistics().hears if pulse else None
+
+    async def resign(self, parts: Parts) -> None:
+        """Release all Leases at once, and wait until each address is let go of, when its successor is seen."""
+        for lease, campaign in self._all.items():
+            parts.keeper.expect_successor(lease)
+            campaign.resign()
+        async with anyio.create_task_group() as tasks:
+            for campaign in self._all.values():
+                tasks.start_soon(campaign.wait_ended)
+            tasks.start_soon(parts.keeper.wait_released)
+
+    @property
+    def unelected(self) -> bool:
+        """Whether there are addresses that every node holds."""
+        return len(self._all) > len(self.electors)
+
+    def statistics(self) -> tuple[ElectorStatistics, ...]:
+        """Return a snapshot of each election."""
+        return tuple(elector.statistics() for elector in self.electors.values())
+
+    def pulses(self) -> Mapping[LeaseKey, PulseStatistics]:
+        """Return a snapshot of the heartbeats for each Lease."""
+        return {lease: pulse.statistics() for lease, pulse in self._pulses.items()}
