@@ -48,8 +48,10 @@ log = logging.getLogger(__name__)
 
 # How often, in seconds, a node is looked at whose annotations are not complete yet.
 ANNOTATIONS_EVERY = 2.0
-# The backends of BGP mode.
-BGP = ("bgp",)
+# The backends of BGP mode, and of routing-table mode.
+BGP, ROUTES = ("bgp",), ("routes",)
+# How often the routing table is looked at where that is set to 0, in seconds.
+_LOOK_EVERY = 5.0
 
 AnyReflector = Reflector[Service] | Reflector[EndpointSlice] | Reflector[EndpointsObject]
 
@@ -99,7 +101,7 @@ class Agent:
                     registry=registry,
                     timing=self._timing(),
                     linger=settings.election.linger,
-                    period=settings.arp.rate,
+                    period=self._period(),
                     settings=told,
                     kernel=self._surroundings.kernel(host_scope_on_loopback=not settings.node.loopback_global),
                     attached=self._attached(),
@@ -117,15 +119,31 @@ class Agent:
             tasks.cancel_scope.cancel()
 
     def _choose_backends(self, registry: Registry) -> dict[Family, str]:
-        names = BGP if self.settings.bgp.enable else self.settings.node.backends
+        names = self._backend_names()
         try:
             return registry.choose(names)
         except (BrokenBackend, UnknownBackend) as error:
             raise ConfigError([f"vip_backends={','.join(names)}: {error}"]) from error
 
+    def _backend_names(self) -> tuple[str, ...]:
+        if self.settings.bgp.enable:
+            return BGP
+        return ROUTES if self.settings.routing_table.enable else self.settings.node.backends
+
+    def _period(self) -> float:
+        """Return how often an address is announced again, in seconds."""
+        if self.settings.routing_table.enable:
+            return self.settings.balancer.interval or _LOOK_EVERY
+        return self.settings.arp.rate
+
+    @property
+    def _routed(self) -> bool:
+        """Whether routers lead traffic to the nodes: more than one may announce an address then."""
+        return self.settings.bgp.enable or self.settings.routing_table.enable
+
     def _attached(self) -> Callable[[Vip], bool] | None:
-        """Return what tells which addresses are put on links, ``None`` for all: by BGP those of Services aren't."""
-        if not self.settings.bgp.enable or self.settings.bgp.attach:
+        """Return what tells which addresses are put on links, ``None`` for all: routed ones of Services aren't."""
+        if not self._routed or (self.settings.bgp.enable and self.settings.bgp.attach):
             return None
         control_plane = self.settings.control_plane
         own = frozenset(control_plane.addresses if control_plane.enable else ())
@@ -201,8 +219,13 @@ class Agent:
         return Unelected(key, self.settings.node.name, self._timing(), parts.keeper)
 
     def _elects(self, key: LeaseKey) -> bool:
-        """Tell whether addresses have one holder. By BGP every node announces, but for a control plane that elects."""
+        """Tell whether addresses have one holder.
+
+        By routes every node announces; by BGP too, but for a control plane that elects.
+        """
         settings = self.settings
+        if settings.routing_table.enable:
+            return False
         if not settings.bgp.enable:
             return True
         return settings.election.enabled and settings.control_plane.enable and key == settings.control_plane.lease
@@ -211,7 +234,7 @@ class Agent:
         """Make the elector of a Lease, with heartbeats and a reprieve where they are asked for."""
         node, election = self.settings.node.name, self.settings.election
         manner, governed = OnApiLoss(election.on_api_loss), parts.keeper.governed_by
-        if election.failover == "off" or self.settings.bgp.enable:
+        if election.failover == "off" or self._routed:
             elector = Elector(key, node, self._timing(), leases, parts.keeper)
             reprieve = Reprieve(elector, manner, parts.announcers, parts.links.get, governed)
         else:
@@ -224,7 +247,7 @@ class Agent:
             self._pulses[key] = pulse
             tasks.start_soon(supervised, "sending heartbeats", pulse.run)
             reprieve = Reprieve(elector, manner, parts.announcers, parts.links.get, governed, pulse.opinion)
-        if manner is not OnApiLoss.FENCE and not self.settings.bgp.enable:
+        if manner is not OnApiLoss.FENCE and not self._routed:
             tasks.start_soon(supervised, "holding on", reprieve.run)
         return elector
 
