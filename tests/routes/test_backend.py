@@ -75,6 +75,16 @@ async def test_announcing_again_leaves_the_route_that_is_there_and_puts_the_one_
         assert machine.tables.all() == [route(VIP)]
 
 
+async def test_route_of_an_earlier_run_is_taken_over_without_touching_it():
+    machine = host(vip_cleanroutingtable="true")
+    await left_over(machine, address=VIP.address)
+    async with RoutesBackend(machine) as backend:
+        await backend.announce(VIP)
+        assert len(machine.tables.puts) == 1
+        await until(lambda: machine.tables.looks > 1)
+        assert machine.tables.all() == [route(VIP)]
+
+
 async def test_route_of_another_type_from_an_earlier_run_is_replaced():
     machine = host()
     await left_over(machine, address=VIP.address, kind=6, interface="")
