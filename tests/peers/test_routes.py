@@ -132,3 +132,16 @@ async def test_wrong_settings_end_the_agent_with_their_names(cluster, stopping):
     agent = cluster.start_agent("node1", extra={**ROUTES, **settings})
     assert await agent.wait() == 2
     await cluster.wait_logged("node1", "vip_cleanroutingtable, vip_routingprotocol='4'")
+
+
+async def test_foreign_route_is_left_alone_and_the_log_says_why(cluster, daemons, stopping):
+    machine = cluster.segment.machines["node1"]
+    await run_on(machine, "ip", "route", "add", WEB, "dev", "eth0", "table", "198", "proto", "static")
+    cluster.start_agent("node1", extra={**ROUTES, "cp_enable": "false"})
+    await cluster.wait_ready("node1")
+    await cluster.add_service("taken", WEB, endpoints=("node1",))
+    reason = f"routing table 198 has a route to {WEB} that isn't of protocol 248; "
+    await cluster.wait_logged("node1", "failed in holding", reason=reason)
+    assert "static" in await run_on(machine, "ip", "route", "show", "table", "198")
+    await cluster.delete_service("taken")
+    await run_on(machine, "ip", "route", "del", WEB, "table", "198")
