@@ -44,8 +44,10 @@ log = logging.getLogger(__name__)
 
 # How often, in seconds, a node is looked at whose annotations are not complete yet.
 ANNOTATIONS_EVERY = 2.0
-# The backends of BGP mode.
-BGP = ("bgp",)
+# The backends of BGP mode, and of routing-table mode.
+BGP, ROUTES = ("bgp",), ("routes",)
+# How often the routing table is looked at where that is set to 0, in seconds.
+_LOOK_EVERY = 5.0
 
 AnyReflector = Reflector[Service] | Reflector[EndpointSlice] | Reflector[EndpointsObject]
 
@@ -96,7 +98,7 @@ class Agent:
                     registry=registry,
                     timing=self._timing(),
                     linger=settings.election.linger,
-                    period=settings.arp.rate,
+                    period=self._period(),
                     settings=told,
                     kernel=self._surroundings.kernel(host_scope_on_loopback=not settings.node.loopback_global),
                     attached=self._attached(),
@@ -114,15 +116,31 @@ class Agent:
             tasks.cancel_scope.cancel()
 
     def _choose_backends(self, registry: Registry) -> dict[Family, str]:
-        names = BGP if self.settings.bgp.enable else self.settings.node.backends
+        names = self._backend_names()
         try:
             return registry.choose(names)
         except (BrokenBackend, UnknownBackend) as error:
             raise ConfigError([f"vip_backends={','.join(names)}: {error}"]) from error
 
+    def _backend_names(self) -> tuple[str, ...]:
+        if self.settings.bgp.enable:
+            return BGP
+        return ROUTES if self.settings.routing_table.enable else self.settings.node.backends
+
+    def _period(self) -> float:
+        """Return how often an address is announced again, in seconds."""
+        if self.settings.routing_table.enable:
+            return self.settings.balancer.interval or _LOOK_EVERY
+        return self.settings.arp.rate
+
+    @property
+    def _routed(self) -> bool:
+        """Whether routers lead traffic to the nodes: more than one may announce an address then."""
+        return self.settings.bgp.enable or self.settings.routing_table.enable
+
     def _attached(self) -> Callable[[Vip], bool] | None:
-        """Return what tells which addresses are put on links, ``None`` for all: by BGP those of Services aren't."""
-        if not self.settings.bgp.enable or self.settings.bgp.attach:
+        """Return what tells which addresses are put on links, ``None`` for all: routed ones of Services aren't."""
+        if not self._routed or (self.settings.bgp.enable and self.settings.bgp.attach):
             return None
         control_plane = self.settings.control_plane
         own = frozenset(control_plane.addresses if control_plane.enable else ())

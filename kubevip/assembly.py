@@ -15,7 +15,8 @@ from kubevip.net.addresses import KernelAddresses
 from kubevip.net.frames import Wire
 from kubevip.net.monitor import Monitor
 from kubevip.net.neighbourhood import KernelNeighbourhood
-from kubevip.ports import Addresses, Links, Neighbourhood
+from kubevip.net.tables import KernelRoutes
+from kubevip.ports import Addresses, Links, Neighbourhood, Routes
 from kubevip.registry import Registry
 from kubevip.runtime.announcer import Announcer
 from kubevip.runtime.detached import Detached
@@ -39,6 +40,7 @@ class Kernel:
     addresses: Addresses
     frames: Frames
     neighbourhood: Neighbourhood | None = None
+    routes: Routes | None = None
     prepare: Callable[[str], None] = lambda _interface: None
 
 
@@ -65,6 +67,7 @@ async def local_kernel(*, host_scope_on_loopback: bool = True) -> AsyncIterator[
         links = await stack.enter_async_context(Monitor())
         addresses = KernelAddresses(links, host_scope_on_loopback=host_scope_on_loopback)
         await stack.enter_async_context(addresses)
+        routes = await stack.enter_async_context(KernelRoutes(links))
         wire = Wire(links)
         stack.callback(wire.close)
         yield Kernel(
@@ -72,6 +75,7 @@ async def local_kernel(*, host_scope_on_loopback: bool = True) -> AsyncIterator[
             addresses=addresses,
             frames=wire,
             neighbourhood=KernelNeighbourhood(links),
+            routes=routes,
             prepare=wire.prepare,
         )
 
@@ -100,7 +104,7 @@ async def holding(
     registry = registry if registry is not None else Registry()
     async with AsyncExitStack() as stack:
         opened = await stack.enter_async_context(kernel or local_kernel())
-        host = LocalHost(node, settings or {}, opened.links, opened.frames)
+        host = LocalHost(node, settings or {}, opened.links, opened.frames, routes=opened.routes)
         by_name = {}
         for name in sorted(set(backends.values())):
             backend = registry[name](host)

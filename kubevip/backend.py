@@ -89,6 +89,21 @@ class Peering:
     malformed: int = 0
 
 
+@attrs.frozen(kw_only=True)
+class Route:
+    """A route to one address, in a table of this node's kernel.
+
+    *protocol* marks whose it is. *kind* is the number of its type (RTN_UNICAST is 1); *interface* is empty for those
+    that lead nowhere: blackhole, unreachable and prohibit.
+    """
+
+    address: IPAddress
+    table: int
+    protocol: int
+    kind: int = 1
+    interface: str = ""
+
+
 class Host(Protocol):
     """What the core lends a backend."""
 
@@ -136,6 +151,25 @@ class Host(Protocol):
         multicast address that the interface is to let through, too.
 
         :raises NetworkError: if the interface is gone.
+        """
+
+    async def routes(self, table: int, protocol: int) -> Sequence[Route]:
+        """Return the routes to single addresses that *protocol* has in *table* now, of both families.
+
+        :raises NetworkError: if the kernel doesn't tell.
+        """
+
+    async def put_route(self, route: Route) -> None:
+        """Put *route* into its table, in the place of the one that its own protocol has there for the address.
+
+        :raises NetworkError: if another protocol has a route to the address there, or the kernel doesn't take it:
+            the interface is down or gone.
+        """
+
+    async def remove_route(self, route: Route) -> None:
+        """Remove the route to its address that its protocol has in its table; none is right, too.
+
+        :raises NetworkError: if the kernel refuses.
         """
 
 

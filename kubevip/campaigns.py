@@ -56,8 +56,13 @@ class Campaigns:
             self._all[lease] = Unelected(lease, self._settings.node.name, self._timing, parts.keeper)
 
     def _elects(self, lease: LeaseKey) -> bool:
-        """Tell whether addresses have one holder. By BGP every node announces, but for a control plane that elects."""
+        """Tell whether addresses have one holder.
+
+        By routes every node announces; by BGP too, but for a control plane that elects.
+        """
         settings = self._settings
+        if settings.routing_table.enable:
+            return False
         if not settings.bgp.enable:
             return True
         return settings.election.enabled and settings.control_plane.enable and lease == settings.control_plane.lease

@@ -1,6 +1,6 @@
 """All that the author of a backend, or of a source of pools, imports."""
 
-from kubevip.backend import Answer, Backend, BpfInstruction, Cadence, Host, Link, Peering, Sighting
+from kubevip.backend import Answer, Backend, BpfInstruction, Cadence, Host, Link, Peering, Route, Sighting
 from kubevip.errors import (
     AddressTaken,
     ConfigError,
@@ -40,6 +40,7 @@ __all__ = [
     "PoolExhausted",
     "PoolSource",
     "Request",
+    "Route",
     "Sighting",
     "Vip",
     "accept_any",

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import attrs
 
-from kubevip.backend import Host, Link
+from kubevip.backend import Host, Link, Route
 from kubevip.election import Claim, Record
 from kubevip.errors import NetworkError
 from kubevip.model import Family, IPAddress, LeaseKey, Vip
@@ -22,6 +22,8 @@ __all__ = [
     "Neighbourhood",
     "Observation",
     "Presence",
+    "Route",
+    "Routes",
 ]
 
 
@@ -125,6 +127,19 @@ class Addresses(Protocol):
 
     def subscribe(self, removed: Callable[[IPAddress, str], None]) -> Callable[[], None]:
         """Call *removed* with address and interface whenever an address goes; return what ends that."""
+
+
+class Routes(Protocol):
+    """The routes to single addresses in this node's tables; see ``kubevip.backend.Host`` for what each call does."""
+
+    async def of(self, table: int, protocol: int) -> Sequence[Route]:
+        """Return the routes that *protocol* has in *table* now."""
+
+    async def put(self, route: Route) -> None:
+        """Put *route* into its table, or replace the one of its own protocol there."""
+
+    async def remove(self, route: Route) -> None:
+        """Remove the route to its address that its protocol has in its table."""
 
 
 class Links(Protocol):

@@ -1,4 +1,4 @@
-"""The settings of further modes and of balancing, which kubevip doesn't have yet; see ``features``."""
+"""The settings of routing-table mode; and of WireGuard and balancing, which are not there yet (see ``features``)."""
 
 from pathlib import Path
 
@@ -8,9 +8,8 @@ from kubevip.config import parse as form
 from kubevip.config import parse_network as net
 from kubevip.config.setting import NotYet, setting
 
-_MODE = "use vip_arp=true, or stay with kube-vip on these nodes"
+_MODE = "use vip_arp=true, bgp_enable=true or vip_routingtable=true, or stay with kube-vip on these nodes"
 _BALANCER = NotYet("balancing the API servers by IPVS", "leave lb_enable out")
-_TABLE = NotYet("routing-table mode", _MODE)
 _WIREGUARD = NotYet("WireGuard mode", _MODE)
 _HEALTH = NotYet("checking the API server by a URL", "use vip_check_http in ARP mode")
 
@@ -26,41 +25,38 @@ class RoutingTable:
         form=form.BOOLEAN,
         default=False,
         since="0.5.0",
-        support=_TABLE,
-        help="announce addresses by routes in a table",
+        help="announce addresses by routes in a table, from which a routing daemon on the node takes them; every node "
+        "announces, without an election",
     )
     table: int = setting(
         env="vip_routingtableid",
         flags=("--tableID",),
         keys=("RoutingTableID",),
-        form=form.integer(0),
+        form=form.integer(0, 2**32 - 1),
         default=198,
         needs=("vip_routingtable",),
         since="0.6.4",
-        support=_TABLE,
-        help="number of the table",
+        help="number of the table that the routes are put into",
     )
     kind: int = setting(
         env="vip_routingtabletype",
         flags=("--tableType",),
         keys=("RoutingTableType",),
-        form=form.integer(0),
+        form=form.integer(0, 255),
         default=1,
         needs=("vip_routingtable",),
         since="0.6.4",
-        support=_TABLE,
-        help="type of the routes, 1 is unicast",
+        help="type of the routes: 1 unicast, 2 local, 6 blackhole, 7 unreachable, 8 prohibit",
     )
     protocol: int = setting(
         env="vip_routingprotocol",
         flags=("--routingProtocol",),
         keys=("RoutingProtocol",),
-        form=form.integer(0),
+        form=form.integer(0, 255),
         default=248,
         needs=("vip_routingtable",),
         since="0.7.1",
-        support=_TABLE,
-        help="protocol number of the routes",
+        help="protocol number of the routes, which marks them as ours",
     )
     clean: bool = setting(
         env="vip_cleanroutingtable",
@@ -70,8 +66,7 @@ class RoutingTable:
         default=False,
         needs=("vip_routingtable",),
         since="0.7.1",
-        support=_TABLE,
-        help="remove unknown routes after the start",
+        help="remove what is left of our protocol in the table: 10 s after the start, and at the end",
     )
 
 
@@ -134,8 +129,7 @@ class Balancer:
         default=5.0,
         needs=("lb_enable", "vip_routingtable"),
         since="0.8.0",
-        support=_BALANCER,
-        help="seconds between checks of an API server",
+        help="seconds between looks at the routing table, to put again what somebody has removed; 0 means 5",
     )
 
 

@@ -140,16 +140,31 @@ def _peers_known(facts: Facts) -> str | None:
     return f"{facts.shown('bgp_enable')} needs a peer; write bgp_peers=<address>:<AS>"
 
 
+def _routed_mode(settings: Settings) -> str:
+    """Name the mode if it is one where nodes are not on one segment; else return an empty text."""
+    if settings.bgp.enable:
+        return "BGP mode"
+    return "routing-table mode" if settings.routing_table.enable else ""
+
+
 def _no_heartbeats(facts: Facts) -> str | None:
-    if not facts.settings.bgp.enable or facts.settings.election.failover == "off":
+    mode = _routed_mode(facts.settings)
+    if not mode or facts.settings.election.failover == "off":
         return None
-    return f"{facts.shown('vip_failover')} has no effect in BGP mode: nobody can be asked on the wire for an address"
+    return f"{facts.shown('vip_failover')} has no effect in {mode}: nobody can be asked on the wire for an address"
 
 
 def _nobody_is_seen(facts: Facts) -> str | None:
-    if not facts.settings.bgp.enable or facts.settings.election.on_api_loss == "fence":
+    mode = _routed_mode(facts.settings)
+    if not mode or facts.settings.election.on_api_loss == "fence":
         return None
-    return f"{facts.shown('vip_on_api_loss')} has no effect in BGP mode: nobody can be seen to have an address"
+    return f"{facts.shown('vip_on_api_loss')} has no effect in {mode}: nobody can be seen to have an address"
+
+
+def _routes_never_elect(facts: Facts) -> str | None:
+    if not facts.settings.routing_table.enable or not facts.settings.election.enabled:
+        return None
+    return f"{facts.shown('vip_leaderelection')} has no effect in routing-table mode: every node announces"
 
 
 def _arp_elects(facts: Facts) -> str | None:
@@ -186,8 +201,9 @@ PROBLEMS = (
     Rule(("bgp_enable", "bgp_peers", "bgp_peeraddress", "annotation"), _peers_known),
 )
 NOTICES = (
-    Rule(("bgp_enable", "vip_failover"), _no_heartbeats),
-    Rule(("bgp_enable", "vip_on_api_loss"), _nobody_is_seen),
+    Rule(("bgp_enable", "vip_routingtable", "vip_failover"), _no_heartbeats),
+    Rule(("bgp_enable", "vip_routingtable", "vip_on_api_loss"), _nobody_is_seen),
+    Rule(("vip_routingtable", "vip_leaderelection"), _routes_never_elect),
     Rule(("vip_arp", "vip_leaderelection"), _arp_elects),
     Rule(("vip_arpRate",), _arp_floor),
     Rule(("vip_loglevel",), _old_debug),

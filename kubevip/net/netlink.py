@@ -54,7 +54,7 @@ _PUT = {
     family: struct.Struct(f"=IHHII BBBBI HH{size}s HH{size}s HHIIII HHI HHB3x")
     for family, size in ((Family.IPV4, 4), (Family.IPV6, 16))
 }
-_FAMILY = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
+FAMILIES = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
 # Messages in one datagram: their acknowledgements have to fit into the socket's buffer.
 BATCH = 64
 _EVENT_BUFFER = 32 << 20
@@ -110,7 +110,7 @@ def put_address(
     # One pack for all of it: a takeover writes thousands of these.
     return layout.pack(
         *(layout.size, RTM_NEWADDR, NLM_F_REQUEST | NLM_F_CREATE | NLM_F_REPLACE, sequence, 0),
-        *(_FAMILY[family], prefix_length, 0, scope, index),
+        *(FAMILIES[family], prefix_length, 0, scope, index),
         *(4 + len(packed), IFA_LOCAL, packed),
         *(4 + len(packed), IFA_ADDRESS, packed),
         *(4 + _CACHEINFO.size, IFA_CACHEINFO, 0, lifetime, 0, 0),
@@ -121,7 +121,7 @@ def put_address(
 
 def remove_address(index: int, address: IPAddress, prefix_length: int, *, sequence: int) -> bytes:
     """Remove an address from a link."""
-    body = _IFADDRMSG.pack(_FAMILY[Family.of(address)], prefix_length, 0, 0, index) + attribute(
+    body = _IFADDRMSG.pack(FAMILIES[Family.of(address)], prefix_length, 0, 0, index) + attribute(
         IFA_LOCAL, address.packed
     )
     return message(RTM_DELADDR, NLM_F_REQUEST, sequence, body)
@@ -130,7 +130,7 @@ def remove_address(index: int, address: IPAddress, prefix_length: int, *, sequen
 def find_route(address: IPAddress, *, sequence: int = 1) -> bytes:
     """Ask by which route packets to *address* go."""
     family = Family.of(address)
-    body = _RTMSG.pack(_FAMILY[family], family.bits, 0, 0, 0, 0, 0, 0, 0) + attribute(RTA_DST, address.packed)
+    body = _RTMSG.pack(FAMILIES[family], family.bits, 0, 0, 0, 0, 0, 0, 0) + attribute(RTA_DST, address.packed)
     return message(RTM_GETROUTE, NLM_F_REQUEST, sequence, body)
 
 
@@ -166,7 +166,7 @@ def attributes(body: bytes, offset: int) -> dict[int, bytes]:
 def parse_address(kind: int, body: bytes) -> AddressMessage | None:
     """Unpack an address message; ``None`` for a family that isn't IP."""
     family, prefix_length, flags, scope, index = _IFADDRMSG.unpack_from(body)
-    if family not in _FAMILY.values():
+    if family not in FAMILIES.values():
         return None
     found = attributes(body, _IFADDRMSG.size)
     packed = found.get(IFA_LOCAL) or found[IFA_ADDRESS]

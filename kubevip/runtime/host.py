@@ -7,8 +7,9 @@ from typing import Protocol
 
 import attrs
 
-from kubevip.backend import BpfInstruction, Link
-from kubevip.ports import Links
+from kubevip.backend import BpfInstruction, Link, Route
+from kubevip.errors import NetworkError
+from kubevip.ports import Links, Routes
 
 
 class Frames(Protocol):
@@ -38,6 +39,7 @@ class LocalHost:
     _links: Links
     _frames: Frames
     on_recovery: Callable[[], None] = lambda: None
+    _routes: Routes | None = attrs.field(default=None, kw_only=True)
 
     def now(self) -> float:
         """Return the time in seconds on the monotonic clock of the event loop."""
@@ -70,3 +72,20 @@ class LocalHost:
     ) -> AbstractContextManager[None]:
         """Hand each frame of *ethertype* that arrives on *interface* to *received*."""
         return self._frames.listen(interface, ethertype, received, bpf=bpf, group=group)
+
+    async def routes(self, table: int, protocol: int) -> Sequence[Route]:
+        """Return the routes to single addresses that *protocol* has in *table* now."""
+        return await self._tables().of(table, protocol)
+
+    async def put_route(self, route: Route) -> None:
+        """Put *route* into its table, in the place of the one that its own protocol has there."""
+        await self._tables().put(route)
+
+    async def remove_route(self, route: Route) -> None:
+        """Remove the route to its address that its protocol has in its table."""
+        await self._tables().remove(route)
+
+    def _tables(self) -> Routes:
+        if self._routes is None:
+            raise NetworkError("this host lends no routing tables")
+        return self._routes

@@ -14,6 +14,7 @@ from kubevip.testing.leases import FaultyLeases, MemoryLeases
 from kubevip.testing.links import MemoryLinks
 from kubevip.testing.neighbourhood import MemoryNeighbourhood
 from kubevip.testing.process import Process
+from kubevip.testing.routes import MemoryRoutes
 from kubevip.testing.segment import Segment, Sent
 from kubevip.testing.virtual import Deadlock, Livelock, VirtualTimeLoop, run_virtual, virtual
 
@@ -28,6 +29,7 @@ __all__ = [
     "MemoryLeases",
     "MemoryLinks",
     "MemoryNeighbourhood",
+    "MemoryRoutes",
     "Process",
     "Segment",
     "Sent",

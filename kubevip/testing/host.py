@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import attrs
 
-from kubevip.backend import BpfInstruction, Link
+from kubevip.backend import BpfInstruction, Link, Route
 from kubevip.errors import NetworkError
 from kubevip.model import IPAddress
 from kubevip.testing import frames
@@ -15,6 +15,7 @@ from kubevip.testing.addresses import MemoryAddresses
 from kubevip.testing.bpf import accepts
 from kubevip.testing.links import LOOPBACK, MemoryLinks
 from kubevip.testing.process import Listener
+from kubevip.testing.routes import MemoryRoutes
 from kubevip.testing.segment import Medium
 
 
@@ -45,12 +46,14 @@ class FakeHost:
     settings: Mapping[str, str] = attrs.field(factory=dict)
     links: MemoryLinks = attrs.field(factory=MemoryLinks)
     addresses: MemoryAddresses = attrs.field(init=False)
+    tables: MemoryRoutes = attrs.field(init=False)
     neighbours: dict[IPAddress, bytes] = attrs.field(factory=dict, init=False)
     recoveries: int = attrs.field(default=0, init=False)
     _ears: list[_Ear] = attrs.field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.addresses = MemoryAddresses(self.links)
+        self.tables = MemoryRoutes(self.links)
         if set(self.links.networks()) == {LOOPBACK}:
             number = self.segment.number()
             own = (f"10.0.0.{number}/24", f"fd00::{number}/64", f"fe80::{number}/64")
@@ -108,6 +111,18 @@ class FakeHost:
             yield
         finally:
             self._ears.remove(ear)
+
+    async def routes(self, table: int, protocol: int) -> Sequence[Route]:
+        """Return the routes to single addresses that *protocol* has in *table* now."""
+        return await self.tables.of(table, protocol)
+
+    async def put_route(self, route: Route) -> None:
+        """Put *route* into its table, in the place of the one that its own protocol has there."""
+        await self.tables.put(route)
+
+    async def remove_route(self, route: Route) -> None:
+        """Remove the route to its address that its protocol has in its table."""
+        await self.tables.remove(route)
 
     # The kernel
 

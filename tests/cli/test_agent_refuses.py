@@ -54,7 +54,7 @@ async def test_misspelt_name_is_told_with_the_problem_that_it_may_be_the_cause_o
 
 @pytest.mark.parametrize(
     "setting",
-    [{"vip_routingtable": "true", "vip_arp": ""}, {"vip_wireguard": "true", "vip_arp": ""}, {"lb_enable": "true"}],
+    [{"vip_wireguard": "true", "vip_arp": ""}, {"lb_enable": "true"}],
 )
 async def test_feature_that_is_not_there_is_refused_by_its_name(start, node, kubeconfig, setting):
     name = next(iter(setting))

@@ -69,4 +69,4 @@ async def test_backend_that_cannot_be_used_is_listed_with_the_reason_and_ends_wi
     assert "broken: " in line
     assert "No module named 'there_is_no_such_module' " in line
     assert line.endswith(" there_is_no_such_module:Carp of broken 1.0")
-    assert [line.split()[0] for line in ran.out.splitlines()] == ["arp", "bgp", "carp", "ndp", "ranges"]
+    assert [line.split()[0] for line in ran.out.splitlines()] == ["arp", "bgp", "carp", "ndp", "routes", "ranges"]

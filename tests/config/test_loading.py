@@ -163,7 +163,6 @@ def test_an_address_has_no_effect_without_the_control_plane() -> None:
 
 
 REFUSED = {
-    "vip_routingtable": "true",
     "vip_wireguard": "true",
     "lb_enable": "true",
     "vip_ddns": "true",

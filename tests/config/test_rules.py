@@ -52,6 +52,28 @@ def test_heartbeats_have_no_effect_in_bgp_mode() -> None:
     assert notice.startswith("vip_failover='fast' has no effect in BGP mode")
 
 
+ROUTES = {"vip_routingtable": "true", "svc_enable": "true"}
+
+
+def test_routing_table_mode_needs_nothing_more() -> None:
+    loaded = load(ROUTES)
+    assert (loaded.notices, loaded.settings.routing_table.table) == ((), 198)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("vip_failover", "fast"), ("vip_on_api_loss", "hold"), ("vip_leaderelection", "true")]
+)
+def test_what_has_no_effect_in_routing_table_mode_is_told(name: str, text: str) -> None:
+    (notice,) = load(ROUTES | {name: text}).notices
+    assert notice.startswith(f"{name}='{text}' has no effect in routing-table mode: ")
+
+
+def test_routing_table_mode_excludes_others() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(ROUTES | {"vip_arp": "true"})
+    assert "these exclude each other" in caught.value.problems[0]
+
+
 def test_what_bgp_mode_lacks_is_refused() -> None:
     assert "is not there yet" in problem(BGP | {"bgp_peers": "10.0.0.1:65000", "zebra_enable": "true"})
 

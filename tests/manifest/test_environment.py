@@ -54,9 +54,12 @@ SECONDS = {
     "vip_check_interval": ["0.1", "5"],
     "vip_check_timeout": ["0.25", "30"],
     "vip_failback_delay": ["0", "300"],
+    "vip_routingtableid": ["0", "198", "70000"],
+    "vip_routingtabletype": ["1", "6"],
+    "vip_routingprotocol": ["5", "255"],
 }
 COUNTS = ("vip_check_fall", "vip_check_rise")
-SWITCHES = ("vip_arp", "bgp_enable", "cp_enable", "svc_enable")
+SWITCHES = ("vip_arp", "bgp_enable", "vip_routingtable", "cp_enable", "svc_enable")
 SETTLED = {*SWITCHES, "address", "health_check_port", *SECONDS, *COUNTS, *APART, *TIMES}
 OPTIONAL = {
     setting.env: TEXTS[setting.form.name]

@@ -19,8 +19,15 @@ from kubevip.version import __version__
 
 CHECKOUT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
-PACKAGES = {"kubevip": CHECKOUT} | {f"kubevip_{name}": CHECKOUT / "backends" for name in ("arp", "bgp", "ndp")}
-BACKENDS = {"arp": "kubevip_arp:ArpBackend", "bgp": "kubevip_bgp:BgpBackend", "ndp": "kubevip_ndp:NdpBackend"}
+PACKAGES = {"kubevip": CHECKOUT} | {
+    f"kubevip_{name}": CHECKOUT / "backends" for name in ("arp", "bgp", "ndp", "routes")
+}
+BACKENDS = {
+    "arp": "kubevip_arp:ArpBackend",
+    "bgp": "kubevip_bgp:BgpBackend",
+    "ndp": "kubevip_ndp:NdpBackend",
+    "routes": "kubevip_routes:RoutesBackend",
+}
 SOURCES = PYPROJECT["project"]["entry-points"]["kubevip.ipam"]
 HATCHLING = importlib.util.find_spec("hatchling") is not None
 

@@ -50,7 +50,7 @@ class Machine(FakeHost):
     @asynccontextmanager
     async def kernel(self, *, host_scope_on_loopback: bool) -> AsyncIterator[Kernel]:
         """Be what ``kubevip.assembly.local_kernel`` opens on a real machine."""
-        yield Kernel(links=self.links, addresses=self.addresses, frames=self)
+        yield Kernel(links=self.links, addresses=self.addresses, frames=self, routes=self.tables)
 
     def send(self, interface: str, frame: bytes) -> None:
         """Send one whole Ethernet frame at once; what it claims is written down."""
