@@ -24,6 +24,8 @@ async def cluster(either):
     """A cluster whose agents run."""
     await either.give_lease(CONTROL_PLANE, "node1")
     await either.give_lease(SERVICES_LEASE, "node2")
+    # What the agents of the cluster before had, on the same nodes, ends by itself.
+    await either.wait_released(VIP)
     for node in either.nodes:
         either.start_agent(node)
     await either.wait_held(VIP)
