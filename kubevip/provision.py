@@ -6,6 +6,7 @@ A Service says in two places which address it has: an annotation, which may list
 """
 
 import enum
+import functools
 from collections.abc import Collection, Mapping
 
 import attrs
@@ -117,6 +118,7 @@ class Record:
     interface: str = ""
 
     @classmethod
+    @functools.lru_cache(maxsize=256)  # it is looked at several times in a row
     def parse(cls, text: str) -> "Record | None":
         """Read it; what somebody else has made of it is none."""
         origin, listed, *rest = (*text.split(" "), "")

@@ -4,6 +4,7 @@ A slash anywhere makes all elements CIDRs, otherwise all are ranges. Host bits a
 don't matter, families may be mixed. The strictness is that of Go's ``net/netip``: no leading zeros, no netmasks.
 """
 
+import functools
 import ipaddress
 import re
 from collections.abc import Callable
@@ -59,6 +60,7 @@ def _sift(text: str, read: Callable[[str], Block]) -> tuple[tuple[Block, ...], t
     return tuple(blocks), tuple(problems)
 
 
+@functools.lru_cache(maxsize=256)  # of a Service they are looked at several times in a row
 def read_address(text: str) -> IPAddress:
     """Read one address, strictly.
 
