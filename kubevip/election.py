@@ -220,6 +220,11 @@ class Candidate:
         return self._record
 
     @property
+    def missed(self) -> str:
+        """The holder that is missed; empty where none is."""
+        return self._missed
+
+    @property
     def twin(self) -> bool:
         """True while another process is seen to write the Lease under our name."""
         return self._twin

@@ -79,6 +79,7 @@ class Badge:
     previous: bytes = attrs.field(default=b"", repr=False)
 
     @classmethod
+    @functools.lru_cache(maxsize=64)  # it is looked at with each heartbeat
     def parse(cls, text: str) -> Self | None:
         """Read it; what is none is nothing."""
         parts = text.split()

@@ -120,6 +120,9 @@ class Elector:
 
         That is only right where nobody answers for what the Lease protects.
         """
+        if holder == self._candidate.missed:
+            # It is told with each heartbeat.
+            return
         self._candidate.miss(holder, self._now())
         self._wake.set()
 
