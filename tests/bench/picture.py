@@ -5,7 +5,7 @@ from html import escape
 
 WIDTH, LABEL, BAR, GAP, HEAD = 860, 150, 15, 14, 46
 FLOOR, CEILING = 1.0, 10_000.0
-COLOURS = ["#0b5394", "#3d85c6", "#9fc5e8", "#783f04", "#b45f06", "#f6b26b"]
+OURS, OTHERS = ("#0b5394", "#3d85c6", "#9fc5e8"), ("#783f04", "#b45f06", "#f6b26b")
 
 
 def bars(results, events):
@@ -18,23 +18,31 @@ def bars(results, events):
         f'viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12">'
     )
     parts = [head, f'<rect width="{WIDTH}" height="{height}" fill="white"/>']
-    parts += _legend(names)
+    colours = _colours(names)
+    parts += _legend(colours)
     parts += _scale(height)
     for row, event in enumerate(events):
         top = HEAD + row * group
         parts.append(f'<text x="{LABEL - 8}" y="{top + group / 2}" text-anchor="end">{escape(event)}</text>')
         for at, name in enumerate(names):
             figures = results[name][event]
-            parts += _bar(top + at * BAR, figures["gap_ms"]["median"], figures["two_holders_ms"]["median"], at)
+            outage, two = figures["gap_ms"]["median"], figures["two_holders_ms"]["median"]
+            parts += _bar(top + at * BAR, outage, two, colours[name])
     parts.append("</svg>")
     return "\n".join(parts) + "\n"
 
 
-def _legend(names):
-    step = (WIDTH - 20) / len(names)
-    for at, name in enumerate(names):
+def _colours(names):
+    """Return a colour for each, one kind for us and another one for others."""
+    ours, others = iter(OURS), iter(OTHERS)
+    return {name: next(ours if name.startswith("kubevip") else others) for name in names}
+
+
+def _legend(colours):
+    step = (WIDTH - 20) / len(colours)
+    for at, name in enumerate(colours):
         x = 10 + at * step
-        yield f'<rect x="{x:.0f}" y="10" width="11" height="11" fill="{COLOURS[at]}"/>'
+        yield f'<rect x="{x:.0f}" y="10" width="11" height="11" fill="{colours[name]}"/>'
         yield f'<text x="{x + 15:.0f}" y="20" font-size="11">{escape(name)}</text>'
 
 
@@ -50,9 +58,9 @@ def _scale(height):
     )
 
 
-def _bar(top, outage, two, at):
+def _bar(top, outage, two, fill):
     width = _x(max(outage, FLOOR)) - LABEL
-    yield f'<rect x="{LABEL}" y="{top}" width="{max(width, 1):.1f}" height="{BAR - 3}" fill="{COLOURS[at]}"/>'
+    yield f'<rect x="{LABEL}" y="{top}" width="{max(width, 1):.1f}" height="{BAR - 3}" fill="{fill}"/>'
     text = f"{outage:,.0f}" + (f", two holders {two:,.0f}" if two > 100 else "")
     colour = "#c00" if two > 100 else "#222"
     x = LABEL + max(width, 1) + 4
