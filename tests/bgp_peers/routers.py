@@ -106,6 +106,8 @@ class Bird(Router):
 
     async def tell(self, command):
         """Return what BIRD answers to a command."""
+        # It was started a moment ago, perhaps.
+        await until((self.directory / "ctl").exists, 5, "BIRD's control socket")
         reader, writer = await asyncio.open_unix_connection(self.directory / "ctl")
         try:
             await reader.readline()
