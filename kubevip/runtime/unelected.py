@@ -5,7 +5,8 @@ import asyncio
 import anyio
 import attrs
 
-from kubevip.election import Cause, Standing, Timing
+from kubevip.election import Cause, Standing
+from kubevip.lease import Timing
 from kubevip.model import LeaseKey, Term
 from kubevip.runtime.elector import Follower
 
