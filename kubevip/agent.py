@@ -19,7 +19,6 @@ from kubevip.controllers.placing import AUTO, Placing
 from kubevip.controllers.publishing import Publishing
 from kubevip.controllers.services import Services
 from kubevip.dump import dump
-from kubevip.election import Timing
 from kubevip.errors import ApiError, BrokenBackend, ConfigError, UnknownBackend
 from kubevip.kube.events import Events
 from kubevip.kube.leases import KubeLeases
@@ -28,6 +27,7 @@ from kubevip.kube.publisher import Publisher
 from kubevip.kube.reflector import Reflector
 from kubevip.kube.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES, EndpointSlice, EndpointsObject, Service
 from kubevip.kube.sinks import EndpointsSink, ServiceSink, SliceSink
+from kubevip.lease import Timing
 from kubevip.metrics import exposition, metrics
 from kubevip.model import Family, LeaseKey, Vip
 from kubevip.net.routes import default_interface

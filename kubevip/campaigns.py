@@ -9,7 +9,7 @@ import attrs
 from kubevip.assembly import Parts
 from kubevip.config import Settings
 from kubevip.controllers.health import Health
-from kubevip.election import Timing
+from kubevip.lease import Timing
 from kubevip.model import LeaseKey
 from kubevip.ports import LeaseStore
 from kubevip.runtime.elector import Elector, ElectorStatistics

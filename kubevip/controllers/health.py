@@ -6,10 +6,10 @@ import anyio
 import attrs
 
 from kubevip.config import Settings
-from kubevip.election import Timing
 from kubevip.eligibility import Eligibility, Ground, Pauses, Streak
 from kubevip.kube.cordon import SchedulableNode, watch_cordon
 from kubevip.kube.reflector import Reflector
+from kubevip.lease import Timing
 from kubevip.model import LeaseKey
 from kubevip.ports import Api, Asking, Links
 from kubevip.runtime.checking import Check, CheckStatistics, Command, Probe, Web

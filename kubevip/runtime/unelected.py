@@ -6,7 +6,8 @@ import math
 import anyio
 import attrs
 
-from kubevip.election import Cause, Standing, Timing
+from kubevip.election import Cause, Standing
+from kubevip.lease import Timing
 from kubevip.model import LeaseKey, Term
 from kubevip.runtime.elector import Follower
 

@@ -20,13 +20,13 @@ from kubevip.claims import Claims
 from kubevip.config import Kubeconfig
 from kubevip.controllers.ownership import Ownership
 from kubevip.controllers.services import Services
-from kubevip.election import Timing
 from kubevip.kube.client import Client
 from kubevip.kube.connect import connect
 from kubevip.kube.events import Events
 from kubevip.kube.reflector import Reflector
 from kubevip.kube.resources import SERVICES
 from kubevip.kube.sinks import ServiceSink
+from kubevip.lease import Timing
 from kubevip.model import LeaseKey
 from kubevip.runtime.keeper import Keeper
 from kubevip.service import ClassFilter

@@ -6,8 +6,9 @@ from collections.abc import Callable
 import anyio
 import attrs
 
-from kubevip.election import Cause, Standing, Timing
+from kubevip.election import Cause, Standing
 from kubevip.errors import TooLate
+from kubevip.lease import Timing
 from kubevip.model import LeaseKey, Term, Vip
 from kubevip.runtime.detached import Detached
 from kubevip.runtime.unelected import Unelected
