@@ -11,7 +11,7 @@ import attrs
 from kubevip.annotations import NodeAnnotations, read_annotations
 from kubevip.assembly import Parts, holding
 from kubevip.campaigns import Campaign, Campaigns
-from kubevip.claims import CONTROL_PLANE, Claims
+from kubevip.claims import CONTROL_PLANE, Claims, Fixed
 from kubevip.config import Settings, kubeconfig_candidates
 from kubevip.controllers.health import Health
 from kubevip.controllers.ownership import Ownership
@@ -189,7 +189,7 @@ class Agent:
         services = settings.services_lease if settings.services.enable else None
         addresses = settings.control_plane.addresses if control_plane else ()
         governing = dict.fromkeys(addresses, control_plane) if control_plane else {}
-        ownership = Ownership(Claims(governing, services), parts.keeper)
+        ownership = Ownership(Claims(Fixed(governing, services)), parts.keeper)
         self._health = health = Health(settings, client, leases, parts.keeper, parts.links, self._timing())
         for key in dict.fromkeys(key for key in (control_plane, services) if key is not None):
             self._campaigns.add(key, leases, parts, health, safeguards, tasks)
