@@ -11,10 +11,11 @@ import attrs
 from kubevip.annotations import NodeAnnotations, read_annotations
 from kubevip.assembly import Parts, holding
 from kubevip.campaigns import Campaign, Campaigns
-from kubevip.claims import CONTROL_PLANE, Claims, Fixed
+from kubevip.claims import CONTROL_PLANE, Claims
 from kubevip.config import Settings, kubeconfig_candidates
+from kubevip.controllers.electing import Electing
 from kubevip.controllers.health import Health
-from kubevip.controllers.ownership import Ownership
+from kubevip.controllers.ownership import AtOnce, Ownership
 from kubevip.controllers.placing import AUTO, Placing
 from kubevip.controllers.publishing import Publishing
 from kubevip.controllers.services import Services
@@ -22,6 +23,7 @@ from kubevip.dump import dump
 from kubevip.errors import ApiError, BrokenBackend, ConfigError, UnknownBackend
 from kubevip.kube.events import Events
 from kubevip.kube.leases import KubeLeases
+from kubevip.kube.leasewatch import SharedLeases
 from kubevip.kube.nodes import annotations_of
 from kubevip.kube.publisher import Publisher
 from kubevip.kube.reflector import Reflector
@@ -31,12 +33,13 @@ from kubevip.lease import Timing
 from kubevip.metrics import exposition, metrics
 from kubevip.model import Family, LeaseKey, Vip
 from kubevip.net.routes import default_interface
+from kubevip.persevice import OwnCampaigns, elects_per_service, governance
 from kubevip.ports import Api, Links
 from kubevip.registry import Registry
 from kubevip.runtime.supervise import supervised
 from kubevip.safeguards import Safeguards
 from kubevip.server import Server
-from kubevip.service import ClassFilter
+from kubevip.service import OF_OWN_LEASES, ClassFilter
 from kubevip.statistics import AgentStatistics
 from kubevip.surroundings import Surroundings
 
@@ -64,6 +67,7 @@ class Agent:
     _parts: Parts | None = attrs.field(default=None, init=False)
     _waiting: str = attrs.field(default="", init=False)
     _campaigns: Campaigns = attrs.field(init=False)
+    _electing: Electing | None = attrs.field(default=None, init=False)
     _safeguards: Safeguards | None = attrs.field(default=None, init=False)
     _services: Services | None = attrs.field(default=None, init=False)
     _health: Health | None = attrs.field(default=None, init=False)
@@ -188,9 +192,9 @@ class Agent:
         control_plane = settings.control_plane.lease if settings.control_plane.enable else None
         services = settings.services_lease if settings.services.enable else None
         addresses = settings.control_plane.addresses if control_plane else ()
-        governing = dict.fromkeys(addresses, control_plane) if control_plane else {}
-        ownership = Ownership(Claims(Fixed(governing, services)), parts.keeper)
         self._health = health = Health(settings, client, leases, parts.keeper, parts.links, self._timing())
+        holding = self._elect_per_service(client, parts, health, tasks) if elects_per_service(settings) else None
+        ownership = Ownership(Claims(governance(settings)), parts.keeper, holding or AtOnce(parts.keeper))
         for key in dict.fromkeys(key for key in (control_plane, services) if key is not None):
             self._campaigns.add(key, leases, parts, health, safeguards, tasks)
         await self._surroundings.warn(tuple(self._campaigns.electors))
@@ -201,8 +205,17 @@ class Agent:
             self._start_services(client, ownership, placing, services, tasks)
             if services != control_plane:
                 tasks.start_soon(self._campaign_when_synced, self._campaigns[services])
+            if self._electing is not None:
+                tasks.start_soon(self._campaign_when_synced, self._electing)
         tasks.start_soon(health.run)
         tasks.start_soon(supervised, "renewing credentials", client.keep_credentials_fresh)
+
+    def _elect_per_service(self, client: Api, parts: Parts, health: Health, tasks: anyio.abc.TaskGroup) -> Electing:
+        store = SharedLeases(client, self._surroundings.wall)
+        tasks.start_soon(supervised, "watching Leases", store.run)
+        own = OwnCampaigns(self.settings, self._timing(), self._campaigns, store, parts, health, tasks)
+        self._electing = own.electing()
+        return self._electing
 
     def _start_services(
         self,
@@ -227,7 +240,8 @@ class Agent:
             placing.service,
             events,
             lambda: campaign.term is not None,
-            names_host=lease in self._campaigns.electors,
+            names_host=settings.services.election or lease in self._campaigns.electors,
+            unheeded={} if elects_per_service(settings) else OF_OWN_LEASES,
         )
         self._reflectors = _reflectors(client, services, settings)
         for reflector in self._reflectors.values():
@@ -236,7 +250,7 @@ class Agent:
             tasks.start_soon(supervised, "publishing", Publishing(services, Publisher(client)).run)
         tasks.start_soon(supervised, "writing Events", events.run)
 
-    async def _campaign_when_synced(self, campaign: Campaign) -> None:
+    async def _campaign_when_synced(self, campaign: Campaign | Electing) -> None:
         """Whoever leads has to know what there is to hold: a node that may not list Services leaves it to others."""
         for reflector in self._reflectors.values():
             await reflector.wait_synced()
@@ -302,6 +316,8 @@ class Agent:
         log.info("stopping")
         bound = self.settings.election.linger + self._timing().attempt_timeout
         with anyio.move_on_after(bound) as scope:
+            if self._electing is not None:
+                self._electing.stop()
             await self._campaigns.resign(parts)
         if scope.cancelled_caught:
             log.warning("stopping without a word from the API server; the Leases end by themselves")
