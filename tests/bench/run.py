@@ -17,6 +17,7 @@ PARTS = {
     "failover": "planned stop, kill -9, SIGSTOP, power-off",
     "frames": "leadership to first frame, for one address and for a thousand",
     "heartbeats": "what heartbeats cost, a thousand VIPs after a power-off, two minutes of load",
+    "elections": "five hundred Services with a Lease each, for two minutes",
     "thousand": "a planned stop of the holder of a thousand Services",
     "listing": "ten thousand Services listed and watched",
     "provider": "a thousand Services at once, alone and beside ten thousand; a restart",
