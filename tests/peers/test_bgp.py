@@ -14,7 +14,7 @@ from tests.waiting import until
 
 pytestmark = [pytest.mark.peer, pytest.mark.asyncio(loop_scope="module")]
 
-ROUTER, VIP, WEB = "172.31.0.77", "10.44.0.1", "10.44.0.2"
+ROUTER, VIP, WEB, OTHER = "172.31.0.77", "10.44.0.1", "10.44.0.2", "10.44.0.3"
 PEER = """\
 protocol bgp {name} {{
     local {router} as 65001; neighbor {address} as 65000; passive; {options}
@@ -105,6 +105,22 @@ async def test_services_are_announced_by_the_nodes_that_serve_them(cluster, rout
     assert (await cluster.published("web"))[1] == ""
     await cluster.delete_service("web")
     await router.wait_via(WEB)
+
+
+async def test_route_stays_until_the_last_endpoint_serves_no_more(cluster, router, stopping):
+    await start(cluster, cp_enable="false")
+    await cluster.add_service("rolling", WEB, endpoints=("node1",), externalTrafficPolicy="Local")
+    await cluster.add_service("marker", OTHER, endpoints=("node2",), externalTrafficPolicy="Local")
+    await router.wait_via(WEB, "node1")
+    await cluster.set_endpoints("rolling", "node1", ready=False, serving=True, terminating=True)
+    # What comes behind it has been dealt with: so has it.
+    await cluster.set_endpoints("marker", "node1")
+    await router.wait_via(OTHER, "node1")
+    assert await router.via(WEB) == ["node1"]
+    await cluster.set_endpoints("rolling", "node1", ready=False, serving=False, terminating=True)
+    await router.wait_via(WEB, bound=2)
+    await cluster.delete_service("rolling")
+    await cluster.delete_service("marker")
 
 
 async def is_published(cluster, name, address):
