@@ -203,6 +203,11 @@ class Keeper:
         """Try at once what has failed: a backend says that it may succeed now."""
         self._retry.hurry()
 
+    def reannounce(self, vips: Collection[Vip]) -> None:
+        """Announce *vips* anew: a backend says that they, which were announced, are so no more."""
+        self._held.refute(vips)
+        self._look_at(vip for vip in vips if vip in self._held)
+
     # What it tells
 
     def governed_by(self, lease: LeaseKey) -> Collection[Vip]:

@@ -22,6 +22,7 @@ PARTS = {
     "listing": "ten thousand Services listed and watched",
     "provider": "a thousand Services at once, alone and beside ten thousand; a restart",
     "bgp": "a route to BIRD, ten thousand of them, a node that is cut off",
+    "endpoints": "the last endpoint of a Service goes: until a router forgets the route",
     "emulator": "Lease updates and fan-out of the built-in API server",
     "ipam": "assignments a second, memory of each, adoption of what is there",
 }
