@@ -43,6 +43,8 @@ class Holdings(Mapping[Vip, Held]):
 
     _held: dict[Vip, Held] = attrs.field(factory=dict, init=False)
     _refuted: set[Vip] = attrs.field(factory=set, init=False)
+    # All that ever were: nearly always the two of host routes, so that a VIP is found by address and interface.
+    _prefix_lengths: set[int] = attrs.field(factory=set, init=False)
     _empty: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
     def __getitem__(self, vip: Vip) -> Held:
@@ -88,6 +90,7 @@ class Holdings(Mapping[Vip, Held]):
         for vip, ends in put.ends.items():
             known = self._held.get(vip)
             self._held[vip] = Held(vip, ends, known is not None and known.announced)
+            self._prefix_lengths.add(vip.prefix_length)
         outcome.late.update(put.late)
         return put
 
@@ -145,7 +148,9 @@ class Holdings(Mapping[Vip, Held]):
 
     def lost(self, address: IPAddress, interface: str) -> list[Vip]:
         """Note that *address* is gone from *interface*; return what was held by that."""
-        gone = [vip for vip in self._held if vip.address == address and vip.interface == interface]
+        # Thousands may go at once: each is looked up, or that would take minutes.
+        lengths = [length for length in self._prefix_lengths if length <= Family.of(address).bits]
+        gone = [vip for length in lengths if (vip := Vip(address, interface, length)) in self._held]
         self.uncertain(gone)
         return gone
 
