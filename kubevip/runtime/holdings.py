@@ -44,6 +44,7 @@ class Holdings(Mapping[Vip, Held]):
     _tell: Callable[[Vip], None]
 
     _held: dict[Vip, Held] = attrs.field(factory=dict, init=False)
+    _refuted: set[Vip] = attrs.field(factory=set, init=False)
     # All that ever were: nearly always the two of host routes, so that a VIP is found by address and interface.
     _prefix_lengths: set[int] = attrs.field(factory=set, init=False)
     _empty: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
@@ -109,9 +110,11 @@ class Holdings(Mapping[Vip, Held]):
         failed: dict[Vip, Exception] = {}
         # Putting the addresses took time: whoever lost its term meanwhile is released by the next pass.
         still = [vip for vip in vips if self._may_announce(vip)]
+        self._refuted.difference_update(still)
         for family, announcer in self._announcers.items():
             failed |= await announcer.announce(vip for vip in still if vip.family is family)
-        announced = [vip for vip in still if vip not in failed and vip in self._held]
+        # What was refuted while others were still being announced is looked at again.
+        announced = [vip for vip in still if vip not in failed and vip in self._held and vip not in self._refuted]
         for vip in announced:
             self._held[vip] = Held(vip, self._held[vip].ends, announced=True)
             self._tell(vip)
@@ -126,10 +129,18 @@ class Holdings(Mapping[Vip, Held]):
             self._held[vip] = attrs.evolve(self._held[vip], announced=False)
             self._tell(vip)
 
+    def refute(self, vips: Collection[Vip]) -> list[Vip]:
+        """Count *vips* as not announced, where they are held; return those that were."""
+        self._refuted.update(vip for vip in vips if vip in self._held)
+        wrong = [vip for vip in vips if self.is_announced(vip)]
+        self.announce_no_more(wrong)
+        return wrong
+
     async def release(self, vips: Collection[Vip]) -> Mapping[Vip, Exception]:
         """Withdraw *vips*, then take them off their links; return what failed, and why."""
         for family, announcer in self._announcers.items():
             await announcer.withdraw(vip for vip in vips if vip.family is family)
+        self._refuted.difference_update(vips)
         before = {vip: self._held.pop(vip) for vip in vips}
         failed = await self._addresses.remove(tuple(vips))
         for vip in vips:

@@ -111,11 +111,15 @@ class Keeper:
     # What is wanted
 
     def want(self, vip: Vip, lease: LeaseKey) -> None:
-        """Hold *vip* whenever this node leads *lease*."""
+        """Hold *vip* whenever this node leads *lease*. Held by another Lease it stays, where this node leads both."""
         if self._mandates.lease(vip) == lease:
             return
-        self.unwant(vip)
-        self._mandates.assign(vip, lease)
+        if self._mandates.term(vip) is not None and self.leads(lease):
+            self._handover.forget((vip,))
+            self._mandates.reassign(vip, lease)
+        else:
+            self.unwant(vip)
+            self._mandates.assign(vip, lease)
         self._look_at((vip,))
 
     def unwant(self, vip: Vip) -> None:
@@ -182,20 +186,42 @@ class Keeper:
         self._clearance.forget(self._mandates.governed_by(lease))
         self._look_at(self._mandates.governed_by(lease))
 
-    def expect_successor(self, lease: LeaseKey) -> None:
-        """Look out for a successor from now on, and claim nothing any more: *lease* is about to be released."""
-        self._mandates.leave(lease)
-        self._handover.watch([vip for vip in self._mandates.governed_by(lease) if vip in self._held])
+    def expect_successor(self, *leases: LeaseKey) -> None:
+        """Look out for successors from now on, and claim nothing any more: *leases* are about to be released."""
+        vips: list[Vip] = []
+        for lease in leases:
+            self._mandates.leave(lease)
+            vips += (vip for vip in self._mandates.governed_by(lease) if vip in self._held)
+        self._handover.watch(vips)
+
+    def forget(self, lease: LeaseKey) -> None:
+        """Drop what is known of *lease*, for which nobody campaigns here any more."""
+        self._mandates.forget(lease)
+        self._tidy.discard(lease)
+        self._untidy.discard(lease)
 
     def hurry(self) -> None:
         """Try at once what has failed: a backend says that it may succeed now."""
         self._retry.hurry()
+
+    def reannounce(self, vips: Collection[Vip]) -> None:
+        """Announce *vips* anew: a backend says that they, which were announced, are so no more."""
+        self._held.refute(vips)
+        self._look_at(vip for vip in vips if vip in self._held)
 
     # What it tells
 
     def governed_by(self, lease: LeaseKey) -> Collection[Vip]:
         """Return the VIPs that are to be held by whoever leads *lease*."""
         return self._mandates.governed_by(lease)
+
+    def leads(self, lease: LeaseKey) -> bool:
+        """Tell whether this node leads *lease*, and isn't about to release it."""
+        return self._mandates.leads(lease) and not self._mandates.leaves(lease)
+
+    def holds(self, vip: Vip) -> bool:
+        """Tell whether *vip* is on its link here, as far as is known, whatever the reason."""
+        return vip in self._held
 
     def carries(self, lease: LeaseKey) -> bool:
         """Tell whether a link is up that a VIP of *lease* belongs on; without a VIP none is needed."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import random
 import socket
 import ssl
 
@@ -176,7 +177,7 @@ async def test_objects_can_be_made_from_manifests():
 
 async def test_same_seed_makes_the_same_uids():
     async def uid():
-        async with serve(seed=7) as server:
+        async with serve(rng=random.Random(7)) as server:
             return server.store.get(BY_PLURAL["namespaces"], ("", "default")).value["metadata"]["uid"]
 
     assert await uid() == await uid()
