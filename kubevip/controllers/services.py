@@ -11,7 +11,7 @@ from kubevip.claims import User
 from kubevip.controllers.ownership import Ownership
 from kubevip.model import IPAddress, ServiceKey, Vip
 from kubevip.runtime.clearance import Conflict, Manner
-from kubevip.service import ClassFilter, Endpoints, Ignored, Reason, ServiceView, TrafficPolicy, Wanted
+from kubevip.service import OF_OWN_LEASES, ClassFilter, Endpoints, Ignored, Reason, ServiceView, TrafficPolicy, Wanted
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Services:
 
     Every agent does so, whoever leads: so a successor knows all that it takes over. *speaks* tells whether
     this agent is the one that tells about a Service whose address nobody holds yet. Where every node announces,
-    none of them is named as the host: *names_host* is false.
+    none of them is named as the host: *names_host* is false. *unheeded* is what ``ServiceView.wants`` is told.
     """
 
     node: str
@@ -55,6 +55,7 @@ class Services:
     _events: EventSink
     _speaks: Callable[[], bool]
     _names_host: bool = True
+    _unheeded: Mapping[str, str] = OF_OWN_LEASES
     publish: Callable[[ServiceKey], None] = lambda _key: None
 
     _views: dict[ServiceKey, ServiceView] = attrs.field(factory=dict, init=False)
@@ -134,7 +135,7 @@ class Services:
             self._ownership.claim(key, (), elsewhere=endpoints.anywhere > 0)
 
     def _weigh(self, view: ServiceView) -> Wanted | Ignored:
-        outcome = view.wants(self._classes, self._place)
+        outcome = view.wants(self._classes, self._place, self._unheeded)
         objection = self._ownership.objection(view) if isinstance(outcome, Wanted) else ""
         return Ignored(Reason.BAD_LEASE, objection) if objection else outcome
 

@@ -67,6 +67,8 @@ class Elector:
     """For how many seconds a Lease that may be taken is left to others; see ``election.Candidate``."""
     seen: Callable[[], None] = lambda: None
     """Called whenever more is known of the Lease."""
+    phase: float = 0.0
+    """By how many seconds it renews after the common beat; see ``lease.Timing.beat_after``."""
 
     _candidate: Candidate = attrs.field(init=False)
     _wake: Bell = attrs.field(factory=Bell, init=False)
@@ -80,7 +82,7 @@ class Elector:
     _last_error: str = attrs.field(default="", init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._candidate = Candidate(self.lease, self.identity, self.timing)
+        self._candidate = Candidate(self.lease, self.identity, self.timing, phase=self.phase)
         self._candidate.deference = lambda record: self.deference(record)
 
     @property

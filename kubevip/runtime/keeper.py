@@ -23,6 +23,7 @@ from kubevip.lease import Timing
 from kubevip.model import Family, IPAddress, LeaseKey, Term, Vip
 from kubevip.ports import Addresses, Links
 from kubevip.reconcile import Hold
+from kubevip.runtime.agenda import Agenda
 from kubevip.runtime.announcer import Announcer
 from kubevip.runtime.clearance import Clearance, Conflict, Manner
 from kubevip.runtime.handover import Handover
@@ -83,8 +84,7 @@ class Keeper:
     _followers: list[Callable[[Vip], None]] = attrs.field(factory=list, init=False)
     _log: VipLog = attrs.field(init=False)
     _held: Holdings = attrs.field(init=False)
-    _dirty: set[Vip] = attrs.field(factory=set, init=False)
-    _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    _agenda: Agenda = attrs.field(init=False)
     _handover: Handover = attrs.field(init=False)
     _clearance: Clearance = attrs.field(init=False)
     _retry: Retry[Vip] = attrs.field(init=False)
@@ -101,6 +101,7 @@ class Keeper:
         self._held = Holdings(
             self._addresses, self._announcers, self._putting, self._log, self.may_announce, self._tell
         )
+        self._agenda = Agenda(lambda vip: self.term_of(vip) is not None)
         self._handover = Handover(self._announcers, self._links.get, self._look_at)
         self._clearance = Clearance(self._announcers, self._links.get, self._held.find, self._look_at, self._contested)
         self._retry = Retry(self._look_at)
@@ -110,11 +111,15 @@ class Keeper:
     # What is wanted
 
     def want(self, vip: Vip, lease: LeaseKey) -> None:
-        """Hold *vip* whenever this node leads *lease*."""
+        """Hold *vip* whenever this node leads *lease*. Held by another Lease it stays, where this node leads both."""
         if self._mandates.lease(vip) == lease:
             return
-        self.unwant(vip)
-        self._mandates.assign(vip, lease)
+        if self._mandates.term(vip) is not None and self.leads(lease):
+            self._handover.forget((vip,))
+            self._mandates.reassign(vip, lease)
+        else:
+            self.unwant(vip)
+            self._mandates.assign(vip, lease)
         self._look_at((vip,))
 
     def unwant(self, vip: Vip) -> None:
@@ -156,7 +161,7 @@ class Keeper:
         if lease not in self._tidy and standing is not Standing.VACANT:
             self._tidy.add(lease)
             self._untidy.add(lease)
-            self._wake.set()
+            self._agenda.wake()
         if term is not None:
             self._mandates.lead(lease, term)
             if not self._mandates.leaves(lease):
@@ -181,20 +186,42 @@ class Keeper:
         self._clearance.forget(self._mandates.governed_by(lease))
         self._look_at(self._mandates.governed_by(lease))
 
-    def expect_successor(self, lease: LeaseKey) -> None:
-        """Look out for a successor from now on, and claim nothing any more: *lease* is about to be released."""
-        self._mandates.leave(lease)
-        self._handover.watch([vip for vip in self._mandates.governed_by(lease) if vip in self._held])
+    def expect_successor(self, *leases: LeaseKey) -> None:
+        """Look out for successors from now on, and claim nothing any more: *leases* are about to be released."""
+        vips: list[Vip] = []
+        for lease in leases:
+            self._mandates.leave(lease)
+            vips += (vip for vip in self._mandates.governed_by(lease) if vip in self._held)
+        self._handover.watch(vips)
+
+    def forget(self, lease: LeaseKey) -> None:
+        """Drop what is known of *lease*, for which nobody campaigns here any more."""
+        self._mandates.forget(lease)
+        self._tidy.discard(lease)
+        self._untidy.discard(lease)
 
     def hurry(self) -> None:
         """Try at once what has failed: a backend says that it may succeed now."""
         self._retry.hurry()
+
+    def reannounce(self, vips: Collection[Vip]) -> None:
+        """Announce *vips* anew: a backend says that they, which were announced, are so no more."""
+        self._held.refute(vips)
+        self._look_at(vip for vip in vips if vip in self._held)
 
     # What it tells
 
     def governed_by(self, lease: LeaseKey) -> Collection[Vip]:
         """Return the VIPs that are to be held by whoever leads *lease*."""
         return self._mandates.governed_by(lease)
+
+    def leads(self, lease: LeaseKey) -> bool:
+        """Tell whether this node leads *lease*, and isn't about to release it."""
+        return self._mandates.leads(lease) and not self._mandates.leaves(lease)
+
+    def holds(self, vip: Vip) -> bool:
+        """Tell whether *vip* is on its link here, as far as is known, whatever the reason."""
+        return vip in self._held
 
     def carries(self, lease: LeaseKey) -> bool:
         """Tell whether a link is up that a VIP of *lease* belongs on; without a VIP none is needed."""
@@ -291,7 +318,7 @@ class Keeper:
                 end()
 
     async def _reconcile(self) -> None:
-        dirty, self._dirty = self._dirty, set()
+        dirty = self._agenda.take()
         led = {
             vip: term
             for vip in dirty
@@ -382,15 +409,13 @@ class Keeper:
             self._log.write(logging.ERROR, f"failed in {doing}", vips, reason=text)
 
     def _look_at(self, vips: Iterable[Vip]) -> None:
-        self._dirty.update(vips)
-        if self._dirty:
-            self._wake.set()
+        self._agenda.add(vips)
 
     async def _wait(self) -> None:
         """Wait until there is something to look at, at the latest until the first term ends."""
         with anyio.move_on_after(self._mandates.first_end() - self._now()) as scope:
-            await self._wake.wait()
-        self._wake.clear()
+            await self._agenda.wait()
+        self._agenda.clear()
         if scope.cancelled_caught:
             for lease in self._mandates.ended():
                 self.standing(lease, Standing.EXPIRED, None)

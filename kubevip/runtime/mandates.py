@@ -32,6 +32,12 @@ class Mandates:
         self._vips.setdefault(lease, set()).add(vip)
         self._governed.pop(lease, None)
 
+    def reassign(self, vip: Vip, lease: LeaseKey) -> None:
+        """Let *lease* govern *vip*, which this node has held by another Lease, and goes on to hold."""
+        since = self._assigned[vip]
+        self.assign(vip, lease)
+        self._assigned[vip] = since
+
     def unassign(self, vip: Vip) -> bool:
         """Let no Lease govern *vip*; tell whether one did."""
         lease = self._leases.pop(vip, None)
@@ -63,6 +69,14 @@ class Mandates:
     def cease_all(self) -> None:
         """This node leads nothing any more."""
         self._terms.clear()
+
+    def forget(self, lease: LeaseKey) -> None:
+        """Drop what is known of *lease*, which this node neither leads nor is about to release."""
+        self._terms.pop(lease, None)
+        self._led.pop(lease, None)
+        self._leaving.discard(lease)
+        if not self._vips.get(lease):
+            self._vips.pop(lease, None)
 
     def leads(self, lease: LeaseKey) -> bool:
         """Tell whether this node was last told to lead *lease*."""
