@@ -11,7 +11,7 @@ import attrs
 from kubevip.annotations import NodeAnnotations, read_annotations
 from kubevip.assembly import Parts, holding
 from kubevip.campaigns import Campaign, Campaigns
-from kubevip.claims import CONTROL_PLANE, Claims
+from kubevip.claims import CONTROL_PLANE
 from kubevip.config import Settings, kubeconfig_candidates
 from kubevip.controllers.electing import Electing
 from kubevip.controllers.health import Health
@@ -33,7 +33,7 @@ from kubevip.lease import Timing
 from kubevip.metrics import exposition, metrics
 from kubevip.model import Family, LeaseKey, Vip
 from kubevip.net.routes import default_interface
-from kubevip.persevice import OwnCampaigns, elects_per_service, governance
+from kubevip.persevice import OwnCampaigns, claims, elects_per_service
 from kubevip.ports import Api, Links
 from kubevip.registry import Registry
 from kubevip.runtime.supervise import supervised
@@ -194,7 +194,7 @@ class Agent:
         addresses = settings.control_plane.addresses if control_plane else ()
         self._health = health = Health(settings, client, leases, parts.keeper, parts.links, self._timing())
         holding = self._elect_per_service(client, parts, health, tasks) if elects_per_service(settings) else None
-        ownership = Ownership(Claims(governance(settings)), parts.keeper, holding or AtOnce(parts.keeper))
+        ownership = Ownership(claims(settings), parts.keeper, holding or AtOnce(parts.keeper))
         for key in dict.fromkeys(key for key in (control_plane, services) if key is not None):
             self._campaigns.add(key, leases, parts, health, safeguards, tasks)
         await self._surroundings.warn(tuple(self._campaigns.electors))
