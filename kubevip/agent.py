@@ -8,23 +8,23 @@ import anyio
 import anyio.abc
 import attrs
 
-from kubevip.annotations import NodeAnnotations, read_annotations
 from kubevip.assembly import Parts, holding
 from kubevip.campaigns import Campaign, Campaigns
 from kubevip.claims import CONTROL_PLANE
 from kubevip.config import Settings, kubeconfig_candidates
+from kubevip.controllers.annotated import Annotated
 from kubevip.controllers.electing import Electing
 from kubevip.controllers.health import Health
 from kubevip.controllers.ownership import AtOnce, Ownership
+from kubevip.controllers.peers import NodeTeller, Peers
 from kubevip.controllers.placing import AUTO, Placing
 from kubevip.controllers.publishing import Publishing
 from kubevip.controllers.services import Services
 from kubevip.dump import dump
-from kubevip.errors import ApiError, BrokenBackend, ConfigError, UnknownBackend
+from kubevip.errors import BrokenBackend, ConfigError, UnknownBackend
 from kubevip.kube.events import Events
 from kubevip.kube.leases import KubeLeases
 from kubevip.kube.leasewatch import SharedLeases
-from kubevip.kube.nodes import annotations_of
 from kubevip.kube.publisher import Publisher
 from kubevip.kube.reflector import Reflector
 from kubevip.kube.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES, EndpointSlice, EndpointsObject, Service
@@ -45,8 +45,6 @@ from kubevip.surroundings import Surroundings
 
 log = logging.getLogger(__name__)
 
-# How often, in seconds, a node is looked at whose annotations are not complete yet.
-ANNOTATIONS_EVERY = 2.0
 # The backends of BGP mode, and of routing-table mode.
 BGP, ROUTES = ("bgp",), ("routes",)
 # How often the routing table is looked at where that is set to 0, in seconds.
@@ -66,6 +64,7 @@ class Agent:
     _stopping: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     _parts: Parts | None = attrs.field(default=None, init=False)
     _waiting: str = attrs.field(default="", init=False)
+    _annotated: Annotated | None = attrs.field(default=None, init=False)
     _campaigns: Campaigns = attrs.field(init=False)
     _electing: Electing | None = attrs.field(default=None, init=False)
     _safeguards: Safeguards | None = attrs.field(default=None, init=False)
@@ -92,7 +91,9 @@ class Agent:
             backends = self._choose_backends(registry)
             candidates = kubeconfig_candidates(settings, self._environ)
             client = await stack.enter_async_context(await self._surroundings.connect(candidates))
-            told = await self._settings_of_backends(client)
+            events = Events(client, settings.node.name)
+            teller = NodeTeller(settings.node.name, events)
+            told = await self._settings_of_backends(client, events, teller)
             if told is None:
                 return
             self._parts = parts = await stack.enter_async_context(
@@ -110,11 +111,14 @@ class Agent:
             )
             tasks = await stack.enter_async_context(anyio.create_task_group())
             self._start_servers(tasks)
+            tasks.start_soon(supervised, "writing Events", events.run)
+            if parts.has_peers:
+                tasks.start_soon(supervised, "telling of peers", Peers(parts.peerings, teller).run)
             self._safeguards = safeguards = Safeguards(
                 settings.segment, parts, self._campaigns.electors, self._timing(), settings.election.linger
             )
             safeguards.start(tasks)
-            tasks.start_soon(self._begin, client, parts, safeguards, tasks)
+            tasks.start_soon(self._begin, client, events, parts, safeguards, tasks)
             await self._stopping.wait()
             await self._leave(parts)
             tasks.cancel_scope.cancel()
@@ -150,49 +154,36 @@ class Agent:
         own = frozenset(control_plane.addresses if control_plane.enable else ())
         return lambda vip: vip.address in own
 
-    async def _settings_of_backends(self, client: Api) -> Mapping[str, str] | None:
+    async def _settings_of_backends(self, client: Api, events: Events, teller: NodeTeller) -> Mapping[str, str] | None:
         """Return the environment, with what the node's annotations add to it; ``None`` if told to stop meanwhile."""
-        if not self.settings.bgp.enable or not self.settings.bgp.annotation:
+        prefix = self.settings.bgp.annotation
+        if not self.settings.bgp.enable or not prefix:
             return self._environ
+        self._annotated = annotated = Annotated(client, self.settings.node.name, prefix, teller)
         async with anyio.create_task_group() as tasks:
             self._start_servers(tasks)
-            annotated = await self._wait_annotated(client)
+            tasks.start_soon(supervised, "writing Events", events.run)
+            found = await annotated.wait(self._stopping)
             tasks.cancel_scope.cancel()
-        if annotated is None:
+        if found is None:
             return None
-        peers = ",".join(filter(None, (self._environ.get("bgp_peers", ""), annotated["bgp_peers"])))
-        return {**self._environ, **annotated, "bgp_peers": peers}
-
-    async def _wait_annotated(self, client: Api) -> Mapping[str, str] | None:
-        node, prefix = self.settings.node.name, self.settings.bgp.annotation
-        while not self._stopping.is_set():
-            try:
-                found = read_annotations(await annotations_of(client, node), prefix)
-            except ApiError as error:
-                found = NodeAnnotations({}, (str(error),))
-            reason = f"node {node}: {'; '.join(found.problems)}"
-            if found.settings:
-                self._waiting = ""
-                for name in found.unknown:
-                    log.warning("an annotation of the node means nothing here", extra={"annotation": name})
-                return found.settings
-            if reason != self._waiting:
-                self._waiting = reason
-                log.warning("waiting for the node's annotations", extra={"reason": reason})
-            with anyio.move_on_after(ANNOTATIONS_EVERY):
-                await self._stopping.wait()
-        return None
+        annotated.tell_meaningless()
+        peers = ",".join(filter(None, (self._environ.get("bgp_peers", ""), found["bgp_peers"])))
+        return {**self._environ, **found, "bgp_peers": peers}
 
     # Starting
 
-    async def _begin(self, client: Api, parts: Parts, safeguards: Safeguards, tasks: anyio.abc.TaskGroup) -> None:
+    async def _begin(
+        self, client: Api, events: Events, parts: Parts, safeguards: Safeguards, tasks: anyio.abc.TaskGroup
+    ) -> None:
         settings = self.settings
         placing = await self._placing(parts)
         leases = KubeLeases(client, self._surroundings.wall)
         control_plane = settings.control_plane.lease if settings.control_plane.enable else None
         services = settings.services_lease if settings.services.enable else None
         addresses = settings.control_plane.addresses if control_plane else ()
-        self._health = health = Health(settings, client, leases, parts.keeper, parts.links, self._timing())
+        timing = self._timing()
+        self._health = health = Health(settings, client, leases, parts.keeper, parts.links, timing, parts.unheard)
         holding = self._elect_per_service(client, parts, health, tasks) if elects_per_service(settings) else None
         ownership = Ownership(claims(settings), parts.keeper, holding or AtOnce(parts.keeper))
         for key in dict.fromkeys(key for key in (control_plane, services) if key is not None):
@@ -202,7 +193,7 @@ class Agent:
             ownership.claim(CONTROL_PLANE, [placing.control_plane(address) for address in addresses])
             tasks.start_soon(self._campaigns[control_plane].run)
         if services:
-            self._start_services(client, ownership, placing, services, tasks)
+            self._start_services(client, events, ownership, placing, services, tasks)
             if services != control_plane:
                 tasks.start_soon(self._campaign_when_synced, self._campaigns[services])
             if self._electing is not None:
@@ -220,6 +211,7 @@ class Agent:
     def _start_services(
         self,
         client: Api,
+        events: Events,
         ownership: Ownership,
         placing: Placing,
         lease: LeaseKey,
@@ -227,7 +219,6 @@ class Agent:
     ) -> None:
         settings = self.settings
         campaign = self._campaigns[lease]
-        events = Events(client, settings.node.name)
         classes = ClassFilter(
             name=settings.services.class_name,
             only=settings.services.class_only,
@@ -248,7 +239,6 @@ class Agent:
             tasks.start_soon(reflector.run)
         if not settings.services.disable_updates:
             tasks.start_soon(supervised, "publishing", Publishing(services, Publisher(client)).run)
-        tasks.start_soon(supervised, "writing Events", events.run)
 
     async def _campaign_when_synced(self, campaign: Campaign | Electing) -> None:
         """Whoever leads has to know what there is to hold: a node that may not list Services leaves it to others."""
@@ -334,7 +324,7 @@ class Agent:
         parts = self._parts
         return AgentStatistics(
             node=self.settings.node.name,
-            waiting=self._waiting,
+            waiting=self._waiting or (self._annotated.waiting if self._annotated else ""),
             electors=self._campaigns.statistics(),
             keeper=parts.keeper.statistics() if parts else None,
             announcers={each.name: each.statistics() for each in parts.announcers.values()} if parts else {},
@@ -346,6 +336,7 @@ class Agent:
             conflicts=self._safeguards.conflicts() if self._safeguards else None,
             unelected=self._campaigns.unelected,
             peerings=parts.peerings() if parts else (),
+            meaningless=self._annotated.meaningless if self._annotated else (),
         )
 
 

@@ -77,7 +77,7 @@ class Peering:
 
     *state* is in the words of the protocol. *established*: it hears what is announced. *reason* says why it doesn't,
     or ceased to. *routes* are the VIPs that it was told; *flaps* and *malformed* count from the start: sessions that
-    ended, and messages that could not be used.
+    ended, and messages that could not be used, of which *complaint* tells the last one.
     """
 
     peer: str
@@ -87,6 +87,14 @@ class Peering:
     routes: int = 0
     flaps: int = 0
     malformed: int = 0
+    complaint: str = ""
+
+
+def silence(peerings: Sequence[Peering]) -> list[str]:
+    """Say of each peer why it doesn't hear this node; nothing where at least one does, or where there are none."""
+    if any(each.established for each in peerings):
+        return []
+    return [f"{each.peer}: {each.reason or each.state}" for each in peerings]
 
 
 @attrs.frozen(kw_only=True)
@@ -126,6 +134,13 @@ class Host(Protocol):
 
     def interfaces(self) -> Sequence[str]:
         """Return the names of all interfaces that there are now."""
+
+    def failed(self, vips: Collection[Vip]) -> None:
+        """Say that *vips*, which were announced, are so no more, though nobody has withdrawn them.
+
+        A session has ended, say. The core counts them as not announced from now on, and calls ``announce()`` at once;
+        while that raises, it tells why, tries again with back-off, and a holder hands over. Other VIPs are passed over.
+        """
 
     def recovered(self) -> None:
         """Say that what has failed may succeed now: the core tries it again at once, not after its pause."""

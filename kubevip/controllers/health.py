@@ -34,7 +34,10 @@ class HealthStatistics:
 
 @attrs.define(eq=False)
 class Health:
-    """Gates the elections that it is given by ``watch``, while ``run()`` goes on."""
+    """Gates the elections that it is given by ``watch``, while ``run()`` goes on.
+
+    *unheard* is what ``Fitness`` wants.
+    """
 
     _settings: Settings
     _client: Api
@@ -42,6 +45,7 @@ class Health:
     _keeper: Keeper
     _links: Links
     _timing: Timing
+    _unheard: Callable[[], str] = lambda: ""
 
     _fitness: dict[LeaseKey, Fitness] = attrs.field(factory=dict, init=False)
     _checks: list[Check] = attrs.field(factory=list, init=False)
@@ -77,7 +81,13 @@ class Health:
         )
         needs_link = not self._settings.node.allow_interface_not_up
         self._fitness[elector.lease] = fitness = Fitness(
-            self._keeper, elector, self._asking, eligibility, hears=hears, needs_link=needs_link
+            self._keeper,
+            elector,
+            self._asking,
+            eligibility,
+            hears=hears,
+            needs_link=needs_link,
+            unheard=self._unheard,
         )
         for ground, text in self._known(elector.lease).items():
             eligibility.report(ground, text, 0.0)

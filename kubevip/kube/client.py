@@ -10,6 +10,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self
+from urllib.request import getproxies
 
 import aiohttp
 import anyio
@@ -54,6 +55,8 @@ _KEEPALIVE = (
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 10_000),
 )
 DEFAULT_TIMEOUT = 10.0
+# As kubernetes_asyncio has it: an event of a watch may be as large as an object may be.
+_LONGEST_READ = 2**21
 
 Query = Sequence[tuple[str, str]]
 
@@ -91,6 +94,8 @@ class Client:
         except OSError as error:
             raise ConfigError([f"{self._origin}: the certificates can't be used: {error}"]) from error
         self._api.user_agent = f"kubevip/{__version__}"
+        if not getproxies():
+            _read_no_environment(self._api)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -180,6 +185,17 @@ class Client:
         """Run what renews short-lived credentials (exec plugins and the like), until cancelled."""
         if self._refresh is not None:
             await self._refresh()
+
+
+def _read_no_environment(api: "ApiClient") -> None:
+    """Don't look for a proxy and for passwords (``.netrc``) anew with each request: two threads take turns for that.
+
+    A renewal of a Lease would wait for them, and thousands of writes cost half as much again.
+    """
+    rest = api.rest_client
+    connector = rest.pool_manager.connector
+    rest.pool_manager.detach()
+    rest.pool_manager = aiohttp.ClientSession(connector=connector, read_bufsize=_LONGEST_READ)
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:

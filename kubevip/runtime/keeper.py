@@ -23,6 +23,7 @@ from kubevip.lease import Timing
 from kubevip.model import Family, IPAddress, LeaseKey, Term, Vip
 from kubevip.ports import Addresses, Links
 from kubevip.reconcile import Hold
+from kubevip.runtime.agenda import Agenda
 from kubevip.runtime.announcer import Announcer
 from kubevip.runtime.clearance import Clearance, Conflict, Manner
 from kubevip.runtime.handover import Handover
@@ -83,8 +84,7 @@ class Keeper:
     _followers: list[Callable[[Vip], None]] = attrs.field(factory=list, init=False)
     _log: VipLog = attrs.field(init=False)
     _held: Holdings = attrs.field(init=False)
-    _dirty: set[Vip] = attrs.field(factory=set, init=False)
-    _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    _agenda: Agenda = attrs.field(init=False)
     _handover: Handover = attrs.field(init=False)
     _clearance: Clearance = attrs.field(init=False)
     _retry: Retry[Vip] = attrs.field(init=False)
@@ -101,6 +101,7 @@ class Keeper:
         self._held = Holdings(
             self._addresses, self._announcers, self._putting, self._log, self.may_announce, self._tell
         )
+        self._agenda = Agenda(lambda vip: self.term_of(vip) is not None)
         self._handover = Handover(self._announcers, self._links.get, self._look_at)
         self._clearance = Clearance(self._announcers, self._links.get, self._held.find, self._look_at, self._contested)
         self._retry = Retry(self._look_at)
@@ -161,7 +162,7 @@ class Keeper:
         if lease not in self._tidy and standing is not Standing.VACANT:
             self._tidy.add(lease)
             self._untidy.add(lease)
-            self._wake.set()
+            self._agenda.wake()
         if term is not None:
             self._mandates.lead(lease, term)
             if not self._mandates.leaves(lease):
@@ -203,6 +204,11 @@ class Keeper:
     def hurry(self) -> None:
         """Try at once what has failed: a backend says that it may succeed now."""
         self._retry.hurry()
+
+    def reannounce(self, vips: Collection[Vip]) -> None:
+        """Announce *vips* anew: a backend says that they, which were announced, are so no more."""
+        self._held.refute(vips)
+        self._look_at(vip for vip in vips if vip in self._held)
 
     # What it tells
 
@@ -313,7 +319,7 @@ class Keeper:
                 end()
 
     async def _reconcile(self) -> None:
-        dirty, self._dirty = self._dirty, set()
+        dirty = self._agenda.take()
         led = {
             vip: term
             for vip in dirty
@@ -404,15 +410,13 @@ class Keeper:
             self._log.write(logging.ERROR, f"failed in {doing}", vips, reason=text)
 
     def _look_at(self, vips: Iterable[Vip]) -> None:
-        self._dirty.update(vips)
-        if self._dirty:
-            self._wake.set()
+        self._agenda.add(vips)
 
     async def _wait(self) -> None:
         """Wait until there is something to look at, at the latest until the first term ends."""
         with anyio.move_on_after(self._mandates.first_end() - self._now()) as scope:
-            await self._wake.wait()
-        self._wake.clear()
+            await self._agenda.wait()
+        self._agenda.clear()
         if scope.cancelled_caught:
             for lease in self._mandates.ended():
                 self.standing(lease, Standing.EXPIRED, None)

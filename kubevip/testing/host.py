@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import errno
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import attrs
 
 from kubevip.backend import BpfInstruction, Link, Route
 from kubevip.errors import NetworkError
-from kubevip.model import IPAddress
+from kubevip.model import IPAddress, Vip
 from kubevip.testing import frames
 from kubevip.testing.addresses import MemoryAddresses
 from kubevip.testing.bpf import accepts
@@ -49,6 +49,7 @@ class FakeHost:
     tables: MemoryRoutes = attrs.field(init=False)
     neighbours: dict[IPAddress, bytes] = attrs.field(factory=dict, init=False)
     recoveries: int = attrs.field(default=0, init=False)
+    failures: list[Vip] = attrs.field(factory=list, init=False)
     _ears: list[_Ear] = attrs.field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -75,6 +76,10 @@ class FakeHost:
     def interfaces(self) -> Sequence[str]:
         """Return the names of all interfaces that there are now."""
         return self.links.names()
+
+    def failed(self, vips: Collection[Vip]) -> None:
+        """Note what a backend says to be announced no more."""
+        self.failures += vips
 
     def recovered(self) -> None:
         """Count how often a backend says that what has failed may succeed now."""
