@@ -10,7 +10,7 @@ import attrs
 
 from kubevip.assembly import Parts, holding
 from kubevip.campaigns import Campaign, Campaigns
-from kubevip.claims import CONTROL_PLANE, Claims
+from kubevip.claims import CONTROL_PLANE
 from kubevip.config import Settings, kubeconfig_candidates
 from kubevip.controllers.annotated import Annotated
 from kubevip.controllers.electing import Electing
@@ -33,7 +33,7 @@ from kubevip.lease import Timing
 from kubevip.metrics import exposition, metrics
 from kubevip.model import Family, LeaseKey, Vip
 from kubevip.net.routes import default_interface
-from kubevip.persevice import OwnCampaigns, elects_per_service, governance
+from kubevip.persevice import OwnCampaigns, claims, elects_per_service
 from kubevip.ports import Api, Links
 from kubevip.registry import Registry
 from kubevip.runtime.supervise import supervised
@@ -185,7 +185,7 @@ class Agent:
         timing = self._timing()
         self._health = health = Health(settings, client, leases, parts.keeper, parts.links, timing, parts.unheard)
         holding = self._elect_per_service(client, parts, health, tasks) if elects_per_service(settings) else None
-        ownership = Ownership(Claims(governance(settings)), parts.keeper, holding or AtOnce(parts.keeper))
+        ownership = Ownership(claims(settings), parts.keeper, holding or AtOnce(parts.keeper))
         for key in dict.fromkeys(key for key in (control_plane, services) if key is not None):
             self._campaigns.add(key, leases, parts, health, safeguards, tasks)
         await self._surroundings.warn(tuple(self._campaigns.electors))

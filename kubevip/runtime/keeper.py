@@ -138,13 +138,14 @@ class Keeper:
 
     # What the electors tell
 
-    def campaigning(self, lease: LeaseKey, cause: Cause) -> None:
+    def campaigning(self, lease: LeaseKey, cause: Cause, *, strange: Collection[Vip] = ()) -> None:
         """A write is on its way by which this node may come to lead *lease*.
 
         Where its last holder has not said that it goes, somebody may still answer: that is asked meanwhile.
-        Who answers after the Lease of a known holder was deleted is that holder, who waits to see us.
+        Who answers after the Lease of a known holder was deleted is that holder, who waits to see us. Of *strange* VIPs
+        the Lease says nothing: its last holder may not have had them.
         """
-        vips = self._mandates.governed_by(lease)
+        vips = [vip for vip in self._mandates.governed_by(lease) if vip not in strange]
         if cause in (Cause.VACANT, Cause.MISSED):
             # Of a missed holder's addresses has been asked just now.
             self._clearance.grant(vips)
