@@ -101,7 +101,7 @@ class Keeper:
         self._held = Holdings(
             self._addresses, self._announcers, self._putting, self._log, self.may_announce, self._tell
         )
-        self._agenda = Agenda(lambda vip: self.term_of(vip) is not None)
+        self._agenda = Agenda(lambda vip: self.term_of(vip) is not None, self._mandates.may_claim)
         self._handover = Handover(self._announcers, self._links.get, self._look_at)
         self._clearance = Clearance(self._announcers, self._links.get, self._held.find, self._look_at, self._contested)
         self._retry = Retry(self._look_at)
