@@ -6,8 +6,8 @@ writes a backend imports ``kubevip.plugin``, who tests one ``kubevip.testing``.
 
 from typing import TYPE_CHECKING
 
-from kubevip.election import Timing
 from kubevip.errors import ApiError, ConfigError, KubeVipError, LeadershipLost, LinkNotFound, NetworkError
+from kubevip.lease import Timing
 from kubevip.model import Family, LeaseKey, Term, Vip
 from kubevip.version import __version__
 

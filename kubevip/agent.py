@@ -11,7 +11,7 @@ import attrs
 from kubevip.annotations import NodeAnnotations, read_annotations
 from kubevip.assembly import Parts, holding
 from kubevip.campaigns import Campaign, Campaigns
-from kubevip.claims import CONTROL_PLANE, Claims
+from kubevip.claims import CONTROL_PLANE, Claims, Fixed
 from kubevip.config import Settings, kubeconfig_candidates
 from kubevip.controllers.health import Health
 from kubevip.controllers.ownership import Ownership
@@ -19,7 +19,6 @@ from kubevip.controllers.placing import AUTO, Placing
 from kubevip.controllers.publishing import Publishing
 from kubevip.controllers.services import Services
 from kubevip.dump import dump
-from kubevip.election import Timing
 from kubevip.errors import ApiError, BrokenBackend, ConfigError, UnknownBackend
 from kubevip.kube.events import Events
 from kubevip.kube.leases import KubeLeases
@@ -28,6 +27,7 @@ from kubevip.kube.publisher import Publisher
 from kubevip.kube.reflector import Reflector
 from kubevip.kube.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES, EndpointSlice, EndpointsObject, Service
 from kubevip.kube.sinks import EndpointsSink, ServiceSink, SliceSink
+from kubevip.lease import Timing
 from kubevip.metrics import exposition, metrics
 from kubevip.model import Family, LeaseKey, Vip
 from kubevip.net.routes import default_interface
@@ -189,7 +189,7 @@ class Agent:
         services = settings.services_lease if settings.services.enable else None
         addresses = settings.control_plane.addresses if control_plane else ()
         governing = dict.fromkeys(addresses, control_plane) if control_plane else {}
-        ownership = Ownership(Claims(governing, services), parts.keeper)
+        ownership = Ownership(Claims(Fixed(governing, services)), parts.keeper)
         self._health = health = Health(settings, client, leases, parts.keeper, parts.links, self._timing())
         for key in dict.fromkeys(key for key in (control_plane, services) if key is not None):
             self._campaigns.add(key, leases, parts, health, safeguards, tasks)

@@ -8,8 +8,8 @@ import anyio
 import attrs
 
 from kubevip.backend import Cadence, Peering
-from kubevip.election import Timing
 from kubevip.errors import BrokenBackend
+from kubevip.lease import Timing
 from kubevip.model import Family, Vip
 from kubevip.net.addresses import KernelAddresses
 from kubevip.net.frames import Wire

@@ -9,7 +9,7 @@ import attrs
 from kubevip.assembly import Parts
 from kubevip.config import Settings
 from kubevip.controllers.health import Health
-from kubevip.election import Timing
+from kubevip.lease import Timing
 from kubevip.model import LeaseKey
 from kubevip.ports import LeaseStore
 from kubevip.runtime.elector import Elector, ElectorStatistics
@@ -53,7 +53,9 @@ class Campaigns:
             self._all[lease] = self.electors[lease] = elector = self._elector(lease, store, parts, safeguards, tasks)
             health.watch(elector, hears=partial(self._heard, lease))
         else:
-            self._all[lease] = Unelected(lease, self._settings.node.name, self._timing, parts.keeper)
+            self._all[lease] = unelected = Unelected(lease, self._settings.node.name, self._timing, parts.keeper)
+            if self._settings.control_plane.enable and lease == self._settings.control_plane.lease:
+                health.gate(unelected)
 
     def _elects(self, lease: LeaseKey) -> bool:
         """Tell whether addresses have one holder.

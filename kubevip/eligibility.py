@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from kubevip.election import Record, Timing
+from kubevip.lease import Record, Timing
 from kubevip.succession import Request, Word
 
 # client-go's candidates ask at least this many retry periods apart, so a node that waits longer comes after them.

@@ -10,8 +10,9 @@ import attrs
 
 from kubevip.assembly import LAYER_2, holding
 from kubevip.config import Settings, kubeconfig_candidates
-from kubevip.election import Cause, Standing, Timing
+from kubevip.election import Cause, Standing
 from kubevip.errors import ConfigError, LeadershipLost, LinkNotFound
+from kubevip.lease import Timing
 from kubevip.model import Family, LeaseKey, Term, Vip
 from kubevip.ports import LeaseStore
 from kubevip.runtime.elector import Elector

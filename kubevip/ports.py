@@ -7,8 +7,8 @@ from typing import Protocol
 import attrs
 
 from kubevip.backend import Host, Link, Route
-from kubevip.election import Claim, Record
 from kubevip.errors import NetworkError
+from kubevip.lease import Claim, Record
 from kubevip.model import Family, IPAddress, LeaseKey, Vip
 
 __all__ = [

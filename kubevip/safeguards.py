@@ -7,7 +7,7 @@ import attrs
 
 from kubevip.assembly import Parts
 from kubevip.config.segment import Segment
-from kubevip.election import Timing
+from kubevip.lease import Timing
 from kubevip.model import LeaseKey, Vip
 from kubevip.rivalry import Policy, Rivalry
 from kubevip.runtime.company import Company

@@ -42,6 +42,7 @@ class Reason(enum.Enum):
     NO_CLASS = "it has no loadBalancerClass, and only Services of our class are served"
     NO_ADDRESS = "it has no address yet"
     BAD_ADDRESS = "none of its addresses can be used"
+    BAD_LEASE = "its addresses can't have the Lease that it asks for"
 
 
 class TrafficPolicy(enum.Enum):
@@ -99,7 +100,10 @@ class Wanted:
 
 @attrs.frozen(kw_only=True)
 class ServiceView:
-    """What matters of a Service. *conflict* is what its status says of other machines that claim its addresses."""
+    """What matters of a Service. *conflict* is what its status says of other machines that claim its addresses.
+
+    *created* is its creationTimestamp, whose texts sort as their times do.
+    """
 
     key: ServiceKey
     uid: str = ""
@@ -112,6 +116,7 @@ class ServiceView:
     ingress: tuple[Ingress, ...] = ()
     deleting: bool = False
     conflict: str = ""
+    created: str = ""
 
     def wants(self, classes: ClassFilter, place: Callable[[IPAddress, str], tuple[str, int]]) -> Wanted | Ignored:
         """Say what the Service asks for.

@@ -10,7 +10,7 @@ from typing import Self
 
 import attrs
 
-from kubevip.election import Record
+from kubevip.lease import Record
 
 REQUEST = "kubevip.io/handover"
 WORD = "kubevip.io/holder"

@@ -27,7 +27,6 @@ def _nodes(text: str) -> tuple[str, ...]:
 
 COMMAND = Form("command", _command, shlex.join)
 NODES = Form("node names", _nodes, ",".join)
-CHECK_URL = Form("http URL", net.HTTP_URL.read)
 TIMES = form.integer(1, 1000)
 WHICH = form.choice("all", "controlplane", "services")
 
@@ -47,7 +46,7 @@ class Fitness:
     url: str = setting(
         env="vip_check_http",
         flags=("--checkHttp",),
-        form=CHECK_URL,
+        form=net.HTTP_URL,
         default="",
         since="kubevip",
         help="URL that tells by a status from 200 to 399 that this node is fit; certificates are not verified",

@@ -11,7 +11,6 @@ from kubevip.config.setting import NotYet, setting
 _MODE = "use vip_arp=true, bgp_enable=true or vip_routingtable=true, or stay with kube-vip on these nodes"
 _BALANCER = NotYet("balancing the API servers by IPVS", "leave lb_enable out")
 _WIREGUARD = NotYet("WireGuard mode", _MODE)
-_HEALTH = NotYet("checking the API server by a URL", "use vip_check_http in ARP mode")
 
 
 @attrs.frozen(kw_only=True)
@@ -135,16 +134,17 @@ class Balancer:
 
 @attrs.frozen(kw_only=True)
 class ControlPlaneHealth:
-    """Checks of the API server by a URL, in BGP and routing-table mode."""
+    """Whether this node announces the control plane, where every node does so: as its own API server is healthy."""
 
     url: str = setting(
         env="control_plane_health_check_address",
         flags=("--controlPlaneHealthCheckAddress",),
         form=net.HTTP_URL,
         default="",
+        needs=("cp_enable",),
         since="1.2.0",
-        support=_HEALTH,
-        help="URL to check",
+        help="URL that tells by the status 200 that this node's own API server is healthy; without an election, the "
+        "control plane's address is announced only while it does",
     )
     period: float = setting(
         env="control_plane_health_check_period_seconds",
@@ -153,8 +153,7 @@ class ControlPlaneHealth:
         default=5.0,
         needs=("control_plane_health_check_address",),
         since="1.2.0",
-        support=_HEALTH,
-        help="seconds between checks",
+        help="seconds from the start of a check to that of the next one",
     )
     timeout: float = setting(
         env="control_plane_health_check_timeout_seconds",
@@ -163,8 +162,7 @@ class ControlPlaneHealth:
         default=3.0,
         needs=("control_plane_health_check_address",),
         since="1.2.0",
-        support=_HEALTH,
-        help="seconds that one check may take",
+        help="seconds that one check may take; then it has failed",
     )
     failures: int = setting(
         env="control_plane_health_check_failure_threshold",
@@ -173,8 +171,7 @@ class ControlPlaneHealth:
         default=3,
         needs=("control_plane_health_check_address",),
         since="1.2.0",
-        support=_HEALTH,
-        help="failures in a row that count",
+        help="failures in a row after which the address is withdrawn; one success announces it again",
     )
     ca: Path | None = setting(
         env="control_plane_health_check_ca_path",
@@ -182,6 +179,5 @@ class ControlPlaneHealth:
         form=form.PATH,
         needs=("control_plane_health_check_address",),
         since="1.2.0",
-        support=_HEALTH,
-        help="certificates to check with",
+        help="certificate authorities that the API server's certificate is verified with; unless set the system's",
     )

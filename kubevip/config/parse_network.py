@@ -179,7 +179,7 @@ ADDRESS = Form("address", lambda text: _address(text, "write one IP address"))
 PREFIXES = Form("prefix lengths", _prefixes, _write_prefixes)
 LISTEN = Form("host:port", _listen, _write_listen)
 SERVER = Form("URL", _server)
-HTTP_URL = Form("URL", _http_url)
+HTTP_URL = Form("http URL", _http_url)
 NETWORKS = Form("networks", _networks, lambda value: ",".join(str(part) for part in value))
 
 # Of BGP: what the fields of its messages hold.

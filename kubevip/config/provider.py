@@ -15,8 +15,8 @@ from kubevip.config.parse import BOOLEAN, NAMESPACE
 from kubevip.config.parse_network import LISTEN, SERVER, Listen
 from kubevip.config.process import Kubernetes
 from kubevip.config.table import Settings
-from kubevip.election import Timing
 from kubevip.errors import ConfigError
+from kubevip.lease import Timing
 from kubevip.model import LeaseKey, ObjectKey
 
 ENABLE_CLASS, CLASS_NAME = "KUBEVIP_ENABLE_LOADBALANCERCLASS", "KUBEVIP_CUSTOM_LOADBALANCERCLASS_NAME"

@@ -167,6 +167,14 @@ def _routes_never_elect(facts: Facts) -> str | None:
     return f"{facts.shown('vip_leaderelection')} has no effect in routing-table mode: every node announces"
 
 
+def _own_server_gates_no_election(facts: Facts) -> str | None:
+    settings, name = facts.settings, "control_plane_health_check_address"
+    elects = settings.arp.enable or (settings.bgp.enable and settings.election.enabled)
+    if not settings.control_plane_health.url or not elects:
+        return None
+    return f"{facts.shown(name)} has no effect where the control plane's address has one holder; use vip_check_http"
+
+
 def _arp_elects(facts: Facts) -> str | None:
     if not facts.settings.arp.enable or facts.settings.election.enabled:
         return None
@@ -204,6 +212,7 @@ NOTICES = (
     Rule(("bgp_enable", "vip_routingtable", "vip_failover"), _no_heartbeats),
     Rule(("bgp_enable", "vip_routingtable", "vip_on_api_loss"), _nobody_is_seen),
     Rule(("vip_routingtable", "vip_leaderelection"), _routes_never_elect),
+    Rule(("control_plane_health_check_address", "vip_arp", "vip_leaderelection"), _own_server_gates_no_election),
     Rule(("vip_arp", "vip_leaderelection"), _arp_elects),
     Rule(("vip_arpRate",), _arp_floor),
     Rule(("vip_loglevel",), _old_debug),

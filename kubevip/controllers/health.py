@@ -6,10 +6,10 @@ import anyio
 import attrs
 
 from kubevip.config import Settings
-from kubevip.election import Timing
 from kubevip.eligibility import Eligibility, Ground, Pauses, Streak
 from kubevip.kube.cordon import SchedulableNode, watch_cordon
 from kubevip.kube.reflector import Reflector
+from kubevip.lease import Timing
 from kubevip.model import LeaseKey
 from kubevip.ports import Api, Asking, Links
 from kubevip.runtime.checking import Check, CheckStatistics, Command, Probe, Web
@@ -17,6 +17,10 @@ from kubevip.runtime.elector import Elector
 from kubevip.runtime.fitness import Fitness, FitnessStatistics
 from kubevip.runtime.keeper import Keeper
 from kubevip.runtime.supervise import supervised
+from kubevip.runtime.unelected import Unelected
+
+# What the check of this node's own API server is called.
+OWN_SERVER = "control-plane"
 
 
 @attrs.frozen
@@ -40,6 +44,7 @@ class Health:
 
     _fitness: dict[LeaseKey, Fitness] = attrs.field(factory=dict, init=False)
     _checks: list[Check] = attrs.field(factory=list, init=False)
+    _own_server: Check | None = attrs.field(default=None, init=False)
     _node: Reflector[SchedulableNode] | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -74,6 +79,26 @@ class Health:
             for check in self._checks:
                 eligibility.report(Ground.UNCHECKED, check.complaint, 0.0)
 
+    def gate(self, campaign: Unelected) -> None:
+        """Let *campaign*, before it runs, lead only while this node's own API server is healthy, if that is checked.
+
+        As kube-vip does it: nothing before the first success, which is the status 200; one success is enough later.
+        """
+        wanted = self._settings.control_plane_health
+        if not wanted.url:
+            return
+
+        def changed() -> None:
+            if check.complaint is None:
+                campaign.resume()
+            else:
+                campaign.suspend()
+
+        probe = Web(wanted.url, healthy=(200,), verifies=True, authorities=wanted.ca)
+        streak = Streak(rise=1, fall=wanted.failures)
+        self._own_server = check = Check(OWN_SERVER, probe, wanted.period, wanted.timeout, streak, changed)
+        campaign.suspend()
+
     def _gates(self, lease: LeaseKey) -> bool:
         """Tell whether the checks gate *lease*. One that governs both is gated by what is for either."""
         settings = self._settings
@@ -100,7 +125,7 @@ class Health:
         unsubscribe = self._links.subscribe(self._link_changed)
         try:
             async with anyio.create_task_group() as tasks:
-                for check in self._checks:
+                for check in self._all_checks():
                     tasks.start_soon(supervised, f"check {check.name}", check.run)
                 for fitness in self._fitness.values():
                     tasks.start_soon(supervised, "looking after fitness", fitness.run)
@@ -108,6 +133,9 @@ class Health:
                     tasks.start_soon(self._node.run)
         finally:
             unsubscribe()
+
+    def _all_checks(self) -> list[Check]:
+        return [*self._checks, *([self._own_server] if self._own_server is not None else [])]
 
     def _link_changed(self, interface: str) -> None:
         for fitness in self._fitness.values():
@@ -117,5 +145,5 @@ class Health:
         """Return a snapshot."""
         return HealthStatistics(
             {lease: fitness.statistics() for lease, fitness in self._fitness.items()},
-            [check.statistics() for check in self._checks],
+            [check.statistics() for check in self._all_checks()],
         )

@@ -16,7 +16,7 @@ from kubevip.service import ClassFilter, Endpoints, Ignored, Reason, ServiceView
 log = logging.getLogger(__name__)
 
 # Reasons that a user didn't ask for: they are worth an Event.
-_COMPLAINTS = (Reason.BAD_ADDRESS,)
+_COMPLAINTS = (Reason.BAD_ADDRESS, Reason.BAD_LEASE)
 
 
 class EventSink(Protocol):
@@ -84,6 +84,7 @@ class Services:
     def deleted(self, key: ServiceKey) -> None:
         """There is no such Service any more."""
         if key in self._views:
+            self._ownership.asks(key, None, ())
             self._ownership.claim(key, ())
             self._forget(key)
             log.info("the Service is gone", extra={"service": str(key)})
@@ -115,20 +116,27 @@ class Services:
 
     def _evaluate(self, key: ServiceKey) -> None:
         view = self._views[key]
-        outcome = view.wants(self._classes, self._place)
+        outcome = self._weigh(view)
         if self._outcome.get(key) != outcome:
             self._outcome[key] = outcome
             self._tell(view, outcome)
+        endpoints = self._endpoints.get(key, Endpoints())
+        self._ownership.asks(key, view, outcome.vips if isinstance(outcome, Wanted) else ())
         if isinstance(outcome, Ignored):
             self._waiting.pop(key, None)
             self._ownership.claim(key, ())
-        elif self._endpoints.get(key, Endpoints()).suffice(outcome):
+        elif endpoints.suffice(outcome):
             self._waiting.pop(key, None)
             self._ownership.claim(key, outcome.vips)
             self.publish(key)
         else:
             self._wait_for_endpoints(view, outcome)
-            self._ownership.claim(key, ())
+            self._ownership.claim(key, (), elsewhere=endpoints.anywhere > 0)
+
+    def _weigh(self, view: ServiceView) -> Wanted | Ignored:
+        outcome = view.wants(self._classes, self._place)
+        objection = self._ownership.objection(view) if isinstance(outcome, Wanted) else ""
+        return Ignored(Reason.BAD_LEASE, objection) if objection else outcome
 
     @property
     def _quiet(self) -> bool:

@@ -25,6 +25,7 @@ def to_view(service: Service) -> ServiceView:
         ingress=tuple(to_ingress(entry) for entry in service.status.load_balancer.ingress or ()),
         deleting=metadata.deletion_timestamp is not None,
         conflict=_conflict(service.status.conditions),
+        created=metadata.creation_timestamp or "",
     )
 
 

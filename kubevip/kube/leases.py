@@ -10,10 +10,10 @@ import attrs
 import msgspec
 
 from kubevip import heartbeat, succession
-from kubevip.election import Claim, Record
 from kubevip.errors import Conflict, LeaseConflict, NotFound
 from kubevip.kube.reflector import Reflector
 from kubevip.kube.resources import LEASES, RawLease
+from kubevip.lease import Claim, Record
 from kubevip.model import LeaseKey, ObjectKey
 from kubevip.ports import Api, Observation
 

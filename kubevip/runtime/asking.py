@@ -8,8 +8,8 @@ from typing import Protocol
 import anyio
 import attrs
 
-from kubevip.election import Record
 from kubevip.errors import KubeVipError, LeaseConflict, NotFound
+from kubevip.lease import Record
 from kubevip.model import LeaseKey
 from kubevip.ports import Asking, LeaseStore, Observation
 from kubevip.succession import Request, Word

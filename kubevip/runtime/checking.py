@@ -9,12 +9,15 @@ import contextlib
 import logging
 import os
 import signal
+import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterator, Sequence
+from pathlib import Path
 from typing import Self
 
 import aiohttp
 import anyio
+import anyio.to_thread
 import attrs
 
 from kubevip.eligibility import Streak
@@ -219,29 +222,45 @@ def _signal(number: int) -> str:
 
 @attrs.define(eq=False)
 class Web:
-    """Asks a URL with GET; it is healthy where that answers with a status from 200 to 399.
+    """Asks a URL with GET; it is healthy where that answers with one of the statuses *healthy*.
 
-    As with the kubelet's probes, certificates aren't verified: an API server's own is rarely made out to localhost,
-    and nothing is said that anybody could abuse. A redirection is an answer, and isn't followed.
+    As with the kubelet's probes, certificates aren't verified unless it *verifies* them: an API server's own is rarely
+    made out to localhost, and nothing is said that anybody could abuse. *authorities* is a file with those that it
+    believes, read anew each time; without one it believes the system's. A redirection is an answer, and isn't followed.
     """
 
     _url: str
+    healthy: Container[int] = range(200, 400)
+    verifies: bool = False
+    authorities: Path | None = None
 
     async def __call__(self) -> str:
         """Ask once; return why it failed."""
         # A connection of its own each time: that the server still takes new ones is what is asked.
-        connector = aiohttp.TCPConnector(ssl=False, force_close=True)
         try:
+            connector = aiohttp.TCPConnector(ssl=await self._trust(), force_close=True)
             async with (
                 aiohttp.ClientSession(connector=connector, auto_decompress=False) as session,
                 session.get(self._url, allow_redirects=False) as response,
             ):
-                if response.status < 400:
+                if response.status in self.healthy:
                     return ""
                 said = _first_line(await response.content.read(HEAD))
                 return f"HTTP {response.status}: {said}" if said else f"HTTP {response.status}"
         except (aiohttp.ClientError, OSError) as error:
             return _shown(str(error) or type(error).__name__)
+
+    async def _trust(self) -> ssl.SSLContext | bool:
+        if not self.verifies or self.authorities is None:
+            return self.verifies
+        try:
+            return await anyio.to_thread.run_sync(_believing, self.authorities)
+        except (ssl.SSLError, OSError) as error:
+            raise OSError(f"{self.authorities} can't be used: {error.strerror or error}") from error
+
+
+def _believing(authorities: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(authorities))
 
 
 def _first_line(said: bytes) -> str:

@@ -8,8 +8,9 @@ from typing import Protocol
 import anyio
 import attrs
 
-from kubevip.election import Candidate, Cause, Claim, Read, Record, Standing, Timing, Wait, Write
+from kubevip.election import Candidate, Cause, Read, Standing, Wait, Write
 from kubevip.errors import Conflict
+from kubevip.lease import Claim, Record, Timing
 from kubevip.model import LeaseKey, Term
 from kubevip.ports import LeaseStore, Observation
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection, Mapping
 import anyio
 import attrs
 
-from kubevip.election import Claim, Record
 from kubevip.eligibility import Eligibility, Ground
 from kubevip.errors import ApiError, LeaseConflict
+from kubevip.lease import Claim, Record
 from kubevip.ports import Asking
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.keeper import Keeper

@@ -17,25 +17,25 @@ import anyio
 import attrs
 
 from kubevip import reconcile
-from kubevip.election import Cause, Standing, Timing
+from kubevip.election import Cause, Standing
 from kubevip.errors import LinkNotFound
+from kubevip.lease import Timing
 from kubevip.model import Family, IPAddress, LeaseKey, Term, Vip
 from kubevip.ports import Addresses, Links
-from kubevip.reconcile import Held, Hold
+from kubevip.reconcile import Hold
 from kubevip.runtime.announcer import Announcer
 from kubevip.runtime.clearance import Clearance, Conflict, Manner
 from kubevip.runtime.handover import Handover
+from kubevip.runtime.holdings import Holdings
 from kubevip.runtime.leftovers import remove_leftovers
 from kubevip.runtime.mandates import Mandates
 from kubevip.runtime.pacing import Pacer
-from kubevip.runtime.putting import Put, Putting
+from kubevip.runtime.putting import Putting
 from kubevip.runtime.retry import Retry
 from kubevip.runtime.viplog import VipLog
 
 log = logging.getLogger(__name__)
 
-# VIPs put on links in one go: small enough that the first one is announced while the last one is still to come.
-CHUNK = 128
 # For each IPv6 address that is written, Linux looks at all that there are: a thousand take 0.3 s.
 MANY = 300
 
@@ -82,10 +82,9 @@ class Keeper:
     _mandates: Mandates = attrs.field(factory=Mandates, init=False)
     _followers: list[Callable[[Vip], None]] = attrs.field(factory=list, init=False)
     _log: VipLog = attrs.field(init=False)
-    _held: dict[Vip, Held] = attrs.field(factory=dict, init=False)
+    _held: Holdings = attrs.field(init=False)
     _dirty: set[Vip] = attrs.field(factory=set, init=False)
     _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
-    _empty: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _handover: Handover = attrs.field(init=False)
     _clearance: Clearance = attrs.field(init=False)
     _retry: Retry[Vip] = attrs.field(init=False)
@@ -98,12 +97,13 @@ class Keeper:
 
     def __attrs_post_init__(self) -> None:
         self._log = VipLog(log, self._mandates.lease)
-        self._handover = Handover(self._announcers, self._links.get, self._look_at)
-        self._clearance = Clearance(
-            self._announcers, self._links.get, self._on_our_links, self._look_at, self._contested
-        )
-        self._retry = Retry(self._look_at)
         self._putting = Putting(self._addresses, self._links, self._announcers)
+        self._held = Holdings(
+            self._addresses, self._announcers, self._putting, self._log, self.may_announce, self._tell
+        )
+        self._handover = Handover(self._announcers, self._links.get, self._look_at)
+        self._clearance = Clearance(self._announcers, self._links.get, self._held.find, self._look_at, self._contested)
+        self._retry = Retry(self._look_at)
         for announcer in self._announcers.values():
             announcer.may_announce = self.may_announce
 
@@ -173,7 +173,7 @@ class Keeper:
         if led and released:
             # Nobody is reached by a link that is down. When it comes back, the successor must be the only one.
             reached = [vip for vip in vips if self._carries(vip.interface)]
-            self._announce_no_more(vips)
+            self._held.announce_no_more(vips)
             self._handover.forget(set(vips).difference(reached))
             self._handover.begin(reached, self._now() + self.linger)
         elif standing is Standing.EXPIRED:
@@ -214,9 +214,7 @@ class Keeper:
 
     def term_of(self, vip: Vip) -> Term | None:
         """Return the term by which *vip* is held and announced here now, or ``None``."""
-        held = self._held.get(vip)
-        term = self._mandates.term(vip)
-        return term if held is not None and held.ends is not None and held.announced else None
+        return self._mandates.term(vip) if self._held.is_announced(vip) else None
 
     def lease_of(self, vip: Vip) -> LeaseKey | None:
         """Return the Lease that governs *vip*."""
@@ -241,13 +239,11 @@ class Keeper:
 
     def may_announce(self, vip: Vip) -> bool:
         """Tell whether announcing *vip* is still right at this moment."""
-        return self._mandates.may_claim(vip) and self._is_on_link(vip)
+        return self._mandates.may_claim(vip) and self._held.is_on_link(vip)
 
     async def wait_released(self) -> None:
         """Wait until no VIP is held here."""
-        while self._held:
-            self._empty.clear()
-            await self._empty.wait()
+        await self._held.wait_empty()
 
     async def drop_all(self) -> None:
         """Withdraw and remove everything at once, without a successor."""
@@ -302,7 +298,7 @@ class Keeper:
             if (term := self._mandates.term(vip)) is not None and (vip in self._held or self._mandates.may_claim(vip))
         }
         # What is on our link needs no asking: to remove it for that would be an outage.
-        self._clearance.grant(vip for vip in led if self._is_on_link(vip) and not self._clearance.rival(vip))
+        self._clearance.grant(vip for vip in led if self._held.is_on_link(vip) and not self._clearance.rival(vip))
         self._clearance.seek(led, Manner.YIELD)
         desired = {vip: term for vip, term in led.items() if self._clearance.has(vip)}
         plan = reconcile.plan(
@@ -326,78 +322,19 @@ class Keeper:
     async def _release(self, vips: Collection[Vip]) -> None:
         if not vips:
             return
-        for family, announcer in self._announcers.items():
-            await announcer.withdraw(vip for vip in vips if vip.family is family)
-        before = {vip: self._held.pop(vip) for vip in vips}
-        failed = await self._addresses.remove(tuple(vips))
+        failed = await self._held.release(vips)
         for vip in vips:
-            if vip in failed:
-                self._held.setdefault(vip, attrs.evolve(before[vip], announced=False))
-            else:
+            if vip not in failed:
                 self._retry.forget(vip)
-            self._tell(vip)
-        self._log.write(logging.INFO, "released", [vip for vip in vips if vip not in failed])
         self._fail(failed, "releasing")
-        if not self._held:
-            self._empty.set()
 
     async def _hold(self, steps: Sequence[Hold]) -> None:
-        """Put addresses and announce them, chunk by chunk: while the kernel has one, the one before is announced."""
-        chunks = [steps[at : at + CHUNK] for at in range(0, len(steps), CHUNK)]
-        results = [await self._put(chunks[0])]
-        for chunk in chunks[1:]:
-            if results[-1].late:
-                # What comes after it would be later still.
-                self._look_at(step.vip for step in chunk)
-                continue
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._put_into, results, chunk)
-                await self._finish(results[-1])
-        await self._finish(results[-1])
-
-    async def _put_into(self, results: list[Put], steps: Sequence[Hold]) -> None:
-        results.append(await self._put(steps))
-
-    async def _put(self, steps: Sequence[Hold]) -> Put:
-        result = await self._putting.put(steps)
-        for vip, ends in result.ends.items():
-            known = self._held.get(vip)
-            self._held[vip] = Held(vip, ends, known is not None and known.announced)
-        self._look_at(result.late)
-        return result
-
-    async def _finish(self, result: Put) -> None:
-        """Announce what is on its link, and remember what failed."""
-        due = [step.vip for step in result.steps if step.announce and step.vip not in result.failed]
-        failed = result.failed | await self._announce([vip for vip in due if self._is_on_link(vip)])
-        for step in result.steps:
-            if step.vip not in failed and step.vip not in result.late:
+        outcome = await self._held.hold(steps)
+        for step in steps:
+            if step.vip not in outcome.failed and step.vip not in outcome.late:
                 self._retry.forget(step.vip)
-        self._fail(failed, "holding")
-
-    def _is_on_link(self, vip: Vip) -> bool:
-        held = self._held.get(vip)
-        return held is not None and held.ends is not None
-
-    async def _announce(self, vips: Collection[Vip]) -> dict[Vip, Exception]:
-        failed: dict[Vip, Exception] = {}
-        # Putting the addresses took time: whoever lost its term meanwhile is released by the next pass.
-        still = [vip for vip in vips if self.may_announce(vip)]
-        for family, announcer in self._announcers.items():
-            failed |= await announcer.announce(vip for vip in still if vip.family is family)
-        announced = [vip for vip in still if vip not in failed and vip in self._held]
-        for vip in announced:
-            self._held[vip] = Held(vip, self._held[vip].ends, announced=True)
-            self._tell(vip)
-        self._log.write(logging.INFO, "holding", announced)
-        return failed
-
-    def _announce_no_more(self, vips: Collection[Vip]) -> None:
-        for family, announcer in self._announcers.items():
-            announcer.pause(vip for vip in vips if vip.family is family)
-        for vip in vips:
-            self._held[vip] = attrs.evolve(self._held[vip], announced=False)
-            self._tell(vip)
+        self._look_at(outcome.late)
+        self._fail(outcome.failed, "holding")
 
     def _paced_families(self) -> set[Family]:
         return {vip.family for vip in self._held if self._mandates.term(vip) is not None}
@@ -412,9 +349,7 @@ class Keeper:
     # What happens to it
 
     def _removed(self, address: IPAddress, interface: str) -> None:
-        gone = [vip for vip in self._held if vip.address == address and vip.interface == interface]
-        for vip in gone:
-            self._held[vip] = attrs.evolve(self._held[vip], ends=None, announced=False)
+        gone = self._held.lost(address, interface)
         taken = [vip for vip in gone if self._mandates.term(vip) is not None]
         self._healed += len(taken)
         self._log.write(logging.WARNING, "putting back what someone else removed", taken)
@@ -422,9 +357,7 @@ class Keeper:
 
     def _link_changed(self, name: str) -> None:
         vips = [vip for vip in self._mandates.all() if vip.interface == name]
-        for vip in vips:
-            if vip in self._held:
-                self._held[vip] = attrs.evolve(self._held[vip], ends=None, announced=False)
+        self._held.uncertain(vips)
         if vips:
             log.info("the interface has changed", extra={"interface": name})
         self._look_at(vips)
@@ -438,10 +371,6 @@ class Keeper:
             macs = ", ".join(sorted({conflict.mac for conflict in conflicts if conflict.manner is manner}))
             doing = "taking" if manner is Manner.INSIST else "not taking"
             self._log.write(logging.ERROR, doing, vips, mac=macs, reason="another machine answers for it")
-
-    async def _on_our_links(self, vips: Collection[Vip]) -> Collection[Vip]:
-        found = await self._addresses.find({vip.address for vip in vips})
-        return {presence.vip for presence in found}.intersection(vips)
 
     def _fail(self, failed: Mapping[Vip, Exception], doing: str) -> None:
         news: dict[str, list[Vip]] = {}

@@ -6,7 +6,7 @@ import anyio
 import attrs
 
 from kubevip import fence
-from kubevip.election import Timing
+from kubevip.lease import Timing
 from kubevip.model import Family
 from kubevip.ports import Addresses
 

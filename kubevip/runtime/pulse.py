@@ -23,7 +23,7 @@ import anyio
 import attrs
 
 from kubevip.backend import Host
-from kubevip.election import Cause, Claim, Record, Standing
+from kubevip.election import Cause, Standing
 from kubevip.errors import KubeVipError
 from kubevip.heartbeat import (
     DESTINATION,
@@ -41,6 +41,7 @@ from kubevip.heartbeat import (
     seal,
     unseal,
 )
+from kubevip.lease import Claim, Record
 from kubevip.model import Family, LeaseKey, Term, Vip
 from kubevip.runtime.announcer import Announcer
 from kubevip.runtime.elector import Elector, Follower

@@ -13,8 +13,8 @@ import anyio
 import anyio.lowlevel
 import attrs
 
-from kubevip.election import Claim, Record
 from kubevip.errors import ApiUnavailable, LeaseConflict
+from kubevip.lease import Claim, Record
 from kubevip.model import LeaseKey
 from kubevip.ports import Asking, LeaseStore, Observation
 from kubevip.testing.process import Listener, effectless, universal_time

@@ -13,7 +13,8 @@ from figures import Figure, hand_over, spread
 
 from kubevip.assembly import LAYER_2
 from kubevip.demo.cluster import addresses
-from kubevip.election import Cause, Standing, Timing
+from kubevip.election import Cause, Standing
+from kubevip.lease import Timing
 from kubevip.model import LeaseKey, Term, Vip
 from kubevip.net.addresses import KernelAddresses
 from kubevip.net.frames import Wire

@@ -172,7 +172,6 @@ REFUSED = {
     "enable_upnp": "true",
     "mirror_dest_interface": "eth1",
     "per_service_election_on_demand": "true",
-    "control_plane_health_check_address": "https://10.0.0.1/healthz",
     "egress_podcidr": "10.0.0.0/16",
     "egress_servicecidr": "10.96.0.0/12",
     "egress_enableinternalsnat": "true",

@@ -158,6 +158,28 @@ def test_metrics_that_are_off_leave_their_port() -> None:
     assert load(environ).settings.serving.health_check_port == 2112
 
 
+CHECKED = {
+    "cp_enable": "true",
+    "address": "10.0.0.1",
+    "control_plane_health_check_address": "https://localhost:6443/livez",
+}
+ROUTED = {"bgp_enable": "true", "bgp_peers": "10.0.0.9:65001"}
+
+
+@pytest.mark.parametrize("mode", [{"vip_arp": "true"}, ROUTED | {"vip_leaderelection": "true"}])
+def test_own_api_server_has_no_say_in_an_election(mode: dict[str, str]) -> None:
+    (notice,) = load(CHECKED | mode).notices
+    assert notice == (
+        "control_plane_health_check_address='https://localhost:6443/livez' has no effect where the control plane's "
+        "address has one holder; use vip_check_http"
+    )
+
+
+@pytest.mark.parametrize("mode", [ROUTED, {"vip_routingtable": "true"}])
+def test_own_api_server_is_asked_where_every_node_announces(mode: dict[str, str]) -> None:
+    assert load(CHECKED | mode).notices == ()
+
+
 def test_arp_mode_elects_whatever_is_set() -> None:
     assert load(SERVICES | {"vip_leaderelection": "false"}).notices == (
         "vip_leaderelection='false' has no effect: ARP mode always elects",

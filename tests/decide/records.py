@@ -1,6 +1,7 @@
 """Leases and candidates as the tests of the election need them."""
 
-from kubevip.election import Candidate, Claim, Record, Timing, Write
+from kubevip.election import Candidate, Write
+from kubevip.lease import Claim, Record, Timing
 from kubevip.model import LeaseKey
 
 LEASE = LeaseKey("kube-system", "plndr-cp-lock")

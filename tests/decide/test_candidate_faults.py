@@ -2,7 +2,8 @@
 
 import pytest
 
-from kubevip.election import Cause, Read, Standing, Wait, Write, older
+from kubevip.election import Cause, Read, Standing, Wait, Write
+from kubevip.lease import older
 from tests.decide.records import candidate, lead, record, renew, saw, written
 
 

@@ -1,6 +1,7 @@
 """What a leader does: renew in rhythm, stop at its deadline, and stop at once when it is told."""
 
-from kubevip.election import RELEASED_DURATION, Cause, Claim, Read, Standing, Wait, Write
+from kubevip.election import Cause, Read, Standing, Wait, Write
+from kubevip.lease import RELEASED_DURATION, Claim
 from tests.decide.records import TIMING, candidate, lead, record, renew, saw, written
 
 

@@ -5,7 +5,8 @@ import math
 import attrs
 import pytest
 
-from kubevip.election import RELEASED_DURATION, Cause, Claim, Read, Record, Standing, Wait, Write
+from kubevip.election import Cause, Read, Standing, Wait, Write
+from kubevip.lease import RELEASED_DURATION, Claim, Record
 from tests.decide.records import TIMING, candidate, record, saw, written
 from tests.decide.world import World
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from kubevip.election import Cause, Claim, Read, Standing, Timing, Wait, Write
+from kubevip.election import Cause, Read, Standing, Wait, Write
+from kubevip.lease import Claim, Timing
 from tests.decide.records import TIMING, candidate, record, saw, written
 
 

@@ -6,7 +6,8 @@ A failure names its seed; the same seed is the same run.
 import attrs
 import pytest
 
-from kubevip.election import Candidate, Record, Timing, Write
+from kubevip.election import Candidate, Write
+from kubevip.lease import Record, Timing
 from tests.decide.world import Violation, World
 
 SEED_5_3_1 = Timing(duration=5, renew_deadline=3, retry_period=1)

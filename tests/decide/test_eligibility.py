@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubevip.election import Timing
 from kubevip.eligibility import Eligibility, Ground, Pauses, Streak
+from kubevip.lease import Timing
 from kubevip.succession import Request, Word
 from tests.decide.records import record
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubevip.election import JITTER_FACTOR, Timing
 from kubevip.errors import ConfigError
+from kubevip.lease import JITTER_FACTOR, Timing
 
 
 def test_defaults_are_those_of_kube_vip_at_head() -> None:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import attrs
 
-from kubevip.election import Candidate, Claim, Read, Record, Timing, Wait, Write
+from kubevip.election import Candidate, Read, Wait, Write
+from kubevip.lease import Claim, Record, Timing
 from tests.decide.records import LEASE
 
 

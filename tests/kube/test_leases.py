@@ -9,10 +9,10 @@ import attrs
 import pytest
 from aiohttp import web
 
-from kubevip.election import Claim, Record
 from kubevip.errors import ApiUnavailable, Forbidden, LeaseConflict
 from kubevip.kube.leases import KubeLeases, micro_time, to_body, to_record
 from kubevip.kube.resources import RawLease
+from kubevip.lease import Claim, Record
 from kubevip.model import LeaseKey
 from tests.kube.conftest import NOBODY
 from tests.waiting import until

@@ -9,12 +9,12 @@ import attrs
 import pytest
 
 from kubevip import succession
-from kubevip.election import Claim
 from kubevip.errors import LeaseConflict
 from kubevip.kube import cordon as cordoning
 from kubevip.kube.cordon import watch_cordon
 from kubevip.kube.governing import Leases, unknown_node
 from kubevip.kube.leases import KubeLeases
+from kubevip.lease import Claim
 from kubevip.model import LeaseKey
 from tests.kube.conftest import NOBODY
 from tests.waiting import until

@@ -31,6 +31,7 @@ TEXTS = {
     "interface": st.sampled_from(["eth0", "bond0.100", "auto", "lo"]),
     "prefix lengths": st.sampled_from(["32", "24", "64", "24,64", "auto"]),
     "host:port": st.sampled_from([":2112", "off", "127.0.0.1:9", "[::1]:9"]),
+    "path": st.sampled_from(["/etc/kubernetes/pki/ca.crt"]),
     "URL": st.sampled_from(["10.0.0.1", "https://api:6443"]),
     "names": st.lists(NAMES, min_size=1, max_size=3).map(",".join),
     "text": st.text("abc./-", min_size=0, max_size=12),
@@ -58,7 +59,7 @@ SECONDS = {
     "vip_routingtabletype": ["1", "6"],
     "vip_routingprotocol": ["5", "255"],
 }
-COUNTS = ("vip_check_fall", "vip_check_rise")
+COUNTS = ("vip_check_fall", "vip_check_rise", "control_plane_health_check_failure_threshold")
 SWITCHES = ("vip_arp", "bgp_enable", "vip_routingtable", "cp_enable", "svc_enable")
 SETTLED = {*SWITCHES, "address", "health_check_port", *SECONDS, *COUNTS, *APART, *TIMES}
 OPTIONAL = {

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import anyio
 import attrs
 
-from kubevip.election import Timing
+from kubevip.lease import Timing
 from kubevip.model import Family, LeaseKey, Vip
 from kubevip.registry import Registry
 from kubevip.runtime.announcer import Announcer

@@ -5,7 +5,7 @@ import contextlib
 import anyio
 import pytest
 
-from kubevip.election import Record
+from kubevip.lease import Record
 from kubevip.runtime.clearance import Manner
 from kubevip.testing.leases import MemoryLeases
 from tests.kernel import addresses_on, in_thread, run_on

@@ -7,6 +7,7 @@ import pytest_asyncio
 
 from tests.bgp_peers.routers import Bird
 from tests.kernel import addresses_on
+from tests.peers.own_server import own_server
 from tests.system.cluster import CONTROL_PLANE
 from tests.waiting import until
 
@@ -117,6 +118,32 @@ async def test_addresses_of_services_are_put_on_links_where_that_is_asked_for(cl
     await cluster.delete_service("attached")
     await router.wait_via(WEB)
     await cluster.wait_released(WEB)
+
+
+async def test_control_plane_is_announced_while_the_own_api_server_is_healthy(cluster, router, stopping, tmp_path):
+    async with own_server(cluster.segment.machines["node1"], tmp_path) as (server, checked):
+        server.status = 500
+        extra = {**BGP, **checked, "address": VIP}
+        cluster.start_agent("node1", extra=extra)
+        cluster.start_agent("node2", extra={**BGP, "address": VIP})
+        await cluster.add_service("beside", WEB, endpoints=("node1",))
+        await router.wait_via(WEB, "node1", "node2")
+        await until(lambda: server.asked > 1, 5)
+        # It has never been healthy: nothing is announced, and the address is on no link.
+        await router.wait_via(VIP, "node2")
+        assert VIP not in await addresses_on(cluster.segment.machines["node1"])
+        server.status = 200
+        await router.wait_via(VIP, "node1", "node2", bound=3)
+        server.status, failed = 503, server.failed
+        await router.wait_via(VIP, "node2", bound=5)
+        assert server.failed - failed >= 3
+        await cluster.wait_logged("node1", "a check fails", check="control-plane", reason="HTTP 503")
+        assert 'kubevip_check_healthy{check="control-plane"} 0.0' in (await cluster.ask("node1", "/metrics"))[1]
+        # A check of the control plane says nothing of Services.
+        await router.wait_via(WEB, "node1", "node2")
+        server.status = 200
+        await router.wait_via(VIP, "node1", "node2", bound=3)
+        await cluster.delete_service("beside")
 
 
 async def test_elected_control_plane_is_announced_by_its_holder_alone(cluster, router, stopping):

@@ -7,6 +7,7 @@ import pytest_asyncio
 
 from tests.bgp_peers.routers import Bird
 from tests.kernel import addresses_on, run_on
+from tests.peers.own_server import own_server
 from tests.system.cluster import CONTROL_PLANE, SERVICES_LEASE
 from tests.waiting import until
 
@@ -104,6 +105,16 @@ async def test_route_that_somebody_removes_is_put_again(cluster, daemons, stoppi
     await until(back, 5)
     assert f"{VIP} dev lo proto 248" in await run_on(machine, "ip", "route", "show", "table", "198")
     await daemons["node1"].wait_imported(VIP)
+
+
+async def test_control_plane_has_a_route_while_the_own_api_server_is_healthy(cluster, daemons, stopping, tmp_path):
+    async with own_server(cluster.segment.machines["node1"], tmp_path) as (server, checked):
+        cluster.start_agent("node1", extra={**ROUTES, **checked, "address": VIP, "svc_enable": "false"})
+        await daemons["node1"].wait_imported(VIP)
+        server.status = 503
+        await daemons["node1"].wait_imported()
+        server.status = 200
+        await daemons["node1"].wait_imported(VIP)
 
 
 async def test_blackhole_routes_are_imported_as_such(cluster, daemons, stopping):

@@ -10,7 +10,8 @@ from kubevip_arp import ArpBackend
 from kubevip_ndp import NdpBackend
 
 from kubevip.backend import Backend
-from kubevip.election import Cause, Standing, Timing
+from kubevip.election import Cause, Standing
+from kubevip.lease import Timing
 from kubevip.model import Family, IPAddress, LeaseKey, Term, Vip
 from kubevip.runtime.announcer import Announcer
 from kubevip.runtime.clearance import Conflict

@@ -8,9 +8,9 @@ from typing import Any, Self
 import anyio
 import attrs
 
-from kubevip.election import Timing
 from kubevip.eligibility import Eligibility, Pauses
 from kubevip.heartbeat import Opinion
+from kubevip.lease import Timing
 from kubevip.model import Family, IPAddress, LeaseKey, Vip
 from kubevip.ports import LeaseStore
 from kubevip.registry import Registry

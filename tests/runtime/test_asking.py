@@ -5,9 +5,9 @@ import anyio.lowlevel
 import attrs
 import pytest
 
-from kubevip.election import Record
 from kubevip.eligibility import Ground
 from kubevip.errors import ApiUnavailable, LeaseConflict, NotFound
+from kubevip.lease import Record
 from kubevip.runtime.asking import Outcome, Result, hand_over
 from kubevip.testing import MemoryLeases, virtual
 from tests.runtime.test_fitness import LEASE, VIP, fail, site

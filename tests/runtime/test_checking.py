@@ -169,6 +169,31 @@ async def test_a_server_whose_certificate_nobody_signed_is_asked_too() -> None:
         assert await once(Web(url)) == ""
 
 
+async def test_a_certificate_is_verified_with_the_authorities_of_a_file(tmp_path: Path) -> None:
+    authority, other = trustme.CA(), trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    for name, each in (("ours", authority), ("others", other)):
+        each.cert_pem.write_to_path(tmp_path / name)
+    async with serving(status(200), context) as url:
+        assert await once(Web(url, verifies=True, authorities=tmp_path / "ours")) == ""
+        assert "certificate verify failed" in await once(Web(url, verifies=True, authorities=tmp_path / "others"))
+        assert "certificate verify failed" in await once(Web(url, verifies=True))
+
+
+@pytest.mark.parametrize("text", [None, "no certificate"])
+async def test_a_file_of_authorities_that_can_not_be_used_is_named(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "ca.crt").write_text(text)
+    said = await once(Web("https://127.0.0.1:1/", verifies=True, authorities=tmp_path / "ca.crt"))
+    assert said.startswith(f"{tmp_path / 'ca.crt'} can't be used: ")
+
+
+async def test_only_the_statuses_that_are_said_to_be_healthy_are() -> None:
+    async with serving(status(204)) as url:
+        assert await once(Web(url, healthy=(200,))) == "HTTP 204"
+
+
 async def test_a_port_where_nobody_listens_fails() -> None:
     assert "onnect" in await once(Web("http://127.0.0.1:1/"))
 

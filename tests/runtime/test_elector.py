@@ -10,8 +10,9 @@ import anyio.lowlevel
 import attrs
 import pytest
 
-from kubevip.election import Cause, Record, Standing, Timing
+from kubevip.election import Cause, Standing
 from kubevip.errors import ApiUnavailable, Forbidden
+from kubevip.lease import Record, Timing
 from kubevip.model import LeaseKey, Term
 from kubevip.runtime.elector import Elector
 from kubevip.testing import FaultyLeases, MemoryLeases, virtual

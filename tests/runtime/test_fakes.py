@@ -10,8 +10,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from kubevip.election import Claim, Record
 from kubevip.errors import ApiUnavailable, LeaseConflict, LinkNotFound, NetworkError
+from kubevip.lease import Claim, Record
 from kubevip.model import LeaseKey
 from kubevip.ports import Observation
 from kubevip.testing import FakeHost, FaultyLeases, MemoryLeases, MemoryLinks, Process, Segment, virtual

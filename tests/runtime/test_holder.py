@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import anyio
 import pytest
 
-from kubevip.election import Record, Timing
 from kubevip.errors import ConfigError, LeadershipLost, LinkNotFound
 from kubevip.holder import hold
+from kubevip.lease import Record, Timing
 from kubevip.model import Family, LeaseKey, Term, Vip
 from kubevip.registry import Registry
 from kubevip.runtime.announcer import Announcer

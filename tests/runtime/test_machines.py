@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from kubevip import fence
-from kubevip.election import Timing
+from kubevip.lease import Timing
 from kubevip.model import IPAddress, LeaseKey, Vip
 from kubevip.testing import FakeHost, FaultyLeases, MemoryLeases, Segment, gaps, overlaps, virtual
 from tests.runtime.machine import Machine

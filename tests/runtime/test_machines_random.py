@@ -12,8 +12,8 @@ import anyio
 import attrs
 import pytest
 
-from kubevip.election import Timing
 from kubevip.eligibility import Ground
+from kubevip.lease import Timing
 from kubevip.model import LeaseKey, Vip
 from kubevip.succession import Request
 from kubevip.testing import FakeHost, FaultyLeases, MemoryLeases, Segment, overlaps, run_virtual

@@ -8,8 +8,8 @@ import attrs
 import pytest
 
 from kubevip import fence
-from kubevip.election import Timing
 from kubevip.heartbeat import ETHERTYPE, Badge, Beat, Role, seal
+from kubevip.lease import Timing
 from kubevip.model import LeaseKey, Vip
 from kubevip.testing import FakeHost, FaultyLeases, MemoryLeases, Segment, virtual
 from kubevip.testing.segment import Station

@@ -6,8 +6,9 @@ from collections.abc import Callable
 import anyio
 import attrs
 
-from kubevip.election import Cause, Standing, Timing
+from kubevip.election import Cause, Standing
 from kubevip.errors import TooLate
+from kubevip.lease import Timing
 from kubevip.model import LeaseKey, Term, Vip
 from kubevip.runtime.detached import Detached
 from kubevip.runtime.unelected import Unelected
@@ -62,6 +63,52 @@ async def test_resigning_ends_it_at_once_and_hands_nothing_over() -> None:
         await unelected.wait_ended()
     assert told.standings[-1] == (0.5, Standing.EXPIRED, None)
     assert unelected.term is None
+    assert now() == 0.5
+
+
+@virtual
+async def test_one_that_is_suspended_lets_go_at_once_and_leads_again_when_resumed() -> None:
+    told = Told()
+    unelected = Unelected(LEASE, "here", TIMING, told)
+    with anyio.move_on_after(9.5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(unelected.run)
+            await anyio.sleep(0.5)
+            unelected.suspend()
+            assert unelected.term is None
+            await anyio.sleep(7)
+            unelected.resume()
+    assert [(at, standing) for at, standing, _term in told.standings] == [
+        (0, Standing.LEADING),
+        (0.5, Standing.EXPIRED),
+        (7.5, Standing.LEADING),
+        (8.5, Standing.LEADING),
+    ]
+    assert told.causes == [Cause.VACANT, Cause.VACANT]
+
+
+@virtual
+async def test_one_that_is_suspended_before_it_runs_says_nothing_until_it_is_resumed() -> None:
+    told = Told()
+    unelected = Unelected(LEASE, "here", TIMING, told)
+    unelected.suspend()
+    with anyio.move_on_after(3.5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(unelected.run)
+            await anyio.sleep(3)
+            assert told.standings == []
+            unelected.resume()
+    assert [(at, standing) for at, standing, _term in told.standings] == [(3, Standing.LEADING)]
+
+
+@virtual
+async def test_one_that_resigns_while_it_is_suspended_ends() -> None:
+    unelected = Unelected(LEASE, "here", TIMING, Told())
+    unelected.suspend()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(unelected.run)
+        await anyio.sleep(0.5)
+        unelected.resign()
     assert now() == 0.5
 
 

@@ -76,8 +76,8 @@ MUTANTS = {
         Mutant(
             "whoever-has-it-may-announce",
             "kubevip.runtime.keeper",
-            "return self._mandates.may_claim(vip) and self._is_on_link(vip)",
-            "return self._is_on_link(vip)",
+            "return self._mandates.may_claim(vip) and self._held.is_on_link(vip)",
+            "return self._held.is_on_link(vip)",
         ),
         Mutant(
             "what-was-held-is-kept",
@@ -195,9 +195,9 @@ MUTANTS = {
         ),
         Mutant(
             "a-deleted-address-is-not-missed",
-            "kubevip.runtime.keeper",
-            "self._held[vip] = attrs.evolve(self._held[vip], ends=None, announced=False)\n        taken",
-            "self._held[vip] = attrs.evolve(self._held[vip], announced=False)\n        taken",
+            "kubevip.runtime.holdings",
+            "self._held[vip] = attrs.evolve(self._held[vip], ends=None, announced=False)",
+            "self._held[vip] = attrs.evolve(self._held[vip], announced=False)",
         ),
     )
 }

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 import attrs
 import pytest
 
-from kubevip.election import Timing
+from kubevip.lease import Timing
 from kubevip.testing.process import Clock
 from kubevip.testing.simulation.checker import check
 from kubevip.testing.simulation.chronicle import Announced, Chronicle, Event, Lived, Moved, Reached, Told, Wrote

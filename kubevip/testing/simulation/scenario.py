@@ -6,7 +6,7 @@ import random
 import attrs
 
 from kubevip.config import Arp, ControlPlane, Election, Node, Services, Serving, Settings
-from kubevip.election import Timing
+from kubevip.lease import Timing
 from kubevip.model import IPAddress, LeaseKey
 from kubevip.testing.process import Clock
 from kubevip.testing.simulation.faults import Fault
