@@ -121,15 +121,20 @@ class Placement:
     )
 
     def __attrs_post_init__(self) -> None:
+        self._equal = len({node.weight for node in self.nodes.values()}) < 2
+        for node in self.nodes.values():
+            self._able.setdefault(node.networks, []).append(node.name)
+        self.resize(self.total)
+
+    def resize(self, total: int) -> None:
+        """There are *total* items now."""
+        self.total = total
         counting = [node for node in self.nodes.values() if not node.unfit] or list(self.nodes.values())
         weight = sum(node.weight for node in counting)
         self._share = dict.fromkeys(self.nodes, 0.0) | {
             node.name: self.total * node.weight / weight for node in counting
         }
         self._most = {name: max(math.ceil(share), math.floor(SLACK * share)) for name, share in self._share.items()}
-        self._equal = len({node.weight for node in self.nodes.values()}) < 2
-        for node in self.nodes.values():
-            self._able.setdefault(node.networks, []).append(node.name)
 
     def add(self, item: Item, node: str) -> None:
         """*item* is on *node*."""

@@ -16,6 +16,7 @@ from kubevip.runtime.checking import Check, CheckStatistics, Command, Probe, Web
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.fitness import Fitness, FitnessStatistics
 from kubevip.runtime.keeper import Keeper
+from kubevip.runtime.nodefitness import NodeFitness
 from kubevip.runtime.supervise import supervised
 from kubevip.runtime.unelected import Unelected
 
@@ -42,8 +43,9 @@ class Health:
     _links: Links
     _timing: Timing
 
-    _fitness: dict[LeaseKey, Fitness] = attrs.field(factory=dict, init=False)
+    _fitness: dict[LeaseKey, Fitness | NodeFitness] = attrs.field(factory=dict, init=False)
     _checks: list[Check] = attrs.field(factory=list, init=False)
+    _of_services: list[LeaseKey] = attrs.field(factory=list, init=False)
     _own_server: Check | None = attrs.field(default=None, init=False)
     _node: Reflector[SchedulableNode] | None = attrs.field(default=None, init=False)
 
@@ -79,6 +81,13 @@ class Health:
             for check in self._checks:
                 eligibility.report(Ground.UNCHECKED, check.complaint, 0.0)
 
+    def watch_node(self, lease: LeaseKey, fitness: NodeFitness) -> None:
+        """Let *fitness* of this node, of which its own *lease* tells, be what is found here."""
+        self._fitness[lease] = fitness
+        self._of_services.append(lease)
+        for check in self._checks if self._gates(lease) else ():
+            fitness.report(Ground.UNCHECKED, check.complaint)
+
     def gate(self, campaign: Unelected) -> None:
         """Let *campaign*, before it runs, lead only while this node's own API server is healthy, if that is checked.
 
@@ -104,7 +113,7 @@ class Health:
         settings = self._settings
         gated = {
             "controlplane": [settings.control_plane.lease],
-            "services": [settings.services_lease],
+            "services": [settings.services_lease, *self._of_services],
         }.get(settings.fitness.gates, [lease])
         return lease in gated
 
