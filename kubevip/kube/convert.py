@@ -38,6 +38,7 @@ def to_view(service: Service) -> ServiceView:
         deleting=metadata.deletion_timestamp is not None,
         conflict=_conflict(service.status.conditions),
         created=metadata.creation_timestamp or "",
+        version=metadata.resource_version,
     )
 
 
@@ -60,8 +61,8 @@ def _shared(ports: tuple[tuple[int, str], ...]) -> tuple[tuple[int, str], ...]:
     return ports
 
 
-def slice_endpoints(found: EndpointSlice, node: str) -> Endpoints:
-    """Count the endpoints of a slice that take traffic.
+def slice_endpoints(found: EndpointSlice, node: str, *, name_nodes: bool = False) -> Endpoints:
+    """Count the endpoints of a slice that take traffic; name all nodes that have one, where that is asked for.
 
     Those count that kube-proxy would send something to: ready ones, and where there is none those that serve while
     they terminate. Where nobody says, an endpoint counts as ready. A Service that publishes addresses that are not
@@ -72,13 +73,13 @@ def slice_endpoints(found: EndpointSlice, node: str) -> Endpoints:
         for endpoint in found.endpoints or ()
         if endpoint.addresses and _takes_traffic(endpoint.conditions)
     ]
-    return _count(nodes, node)
+    return _count(nodes, node, name_nodes)
 
 
-def object_endpoints(found: EndpointsObject, node: str) -> Endpoints:
-    """Count the ready addresses of an Endpoints object."""
+def object_endpoints(found: EndpointsObject, node: str, *, name_nodes: bool = False) -> Endpoints:
+    """Count the ready addresses of an Endpoints object; see ``slice_endpoints``."""
     nodes = [address.node_name for subset in found.subsets or () for address in subset.addresses or ()]
-    return _count(nodes, node)
+    return _count(nodes, node, name_nodes)
 
 
 def slice_owner(found: EndpointSlice) -> ServiceKey | None:
@@ -91,10 +92,17 @@ def _takes_traffic(conditions: EndpointConditions) -> bool:
     return conditions.ready is not False or conditions.serving is True
 
 
-def _count(nodes: Sequence[str | None], node: str) -> Endpoints:
-    return _endpoints(len(nodes), sum(1 for each in nodes if each == node))
+def _count(nodes: Sequence[str | None], node: str, name_nodes: bool) -> Endpoints:
+    names = frozenset(sys.intern(each) for each in nodes if each) if name_nodes else frozenset[str]()
+    return _endpoints(len(nodes), sum(1 for each in nodes if each == node), names)
 
 
-@lru_cache(maxsize=1024)
-def _endpoints(anywhere: int, here: int) -> Endpoints:
-    return Endpoints(anywhere, here)
+def add_up(counts: Sequence[Endpoints]) -> Endpoints:
+    """Return the sum of what the slices of a Service have."""
+    total = sum(counts, Endpoints())
+    return _endpoints(total.anywhere, total.here, total.nodes)
+
+
+@lru_cache(maxsize=4096)
+def _endpoints(anywhere: int, here: int, nodes: frozenset[str]) -> Endpoints:
+    return Endpoints(anywhere, here, nodes)

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import attrs
 
-from kubevip.kube.convert import object_endpoints, slice_endpoints, slice_owner, to_view
+from kubevip.kube.convert import add_up, object_endpoints, slice_endpoints, slice_owner, to_view
 from kubevip.kube.resources import EndpointSlice, EndpointsObject, Service
 from kubevip.model import ObjectKey, ServiceKey
 from kubevip.service import Endpoints, ServiceView
@@ -52,16 +52,20 @@ class ServiceSink:
 
 @attrs.define(eq=False)
 class SliceSink:
-    """Takes EndpointSlices: a Service may have many, and of each only the counts are kept."""
+    """Takes EndpointSlices: a Service may have many, and of each only the counts are kept.
+
+    And the names of nodes, with *name_nodes*.
+    """
 
     _services: Knower
+    _name_nodes: bool = False
     _slices: dict[ObjectKey, tuple[ServiceKey, Endpoints]] = attrs.field(factory=dict, init=False)
     _of: dict[ServiceKey, tuple[ObjectKey, ...]] = attrs.field(factory=dict, init=False)
 
     def applied(self, found: EndpointSlice) -> None:
         """The slice is there."""
         owner = slice_owner(found)
-        self._replace(found.key, owner, slice_endpoints(found, self._services.node))
+        self._replace(found.key, owner, slice_endpoints(found, self._services.node, name_nodes=self._name_nodes))
 
     def deleted(self, found: EndpointSlice) -> None:
         """The slice is gone."""
@@ -87,7 +91,7 @@ class SliceSink:
             self._sum_up(each)
 
     def _sum_up(self, owner: ServiceKey) -> None:
-        total = sum((self._slices[key][1] for key in self._of[owner]), Endpoints())
+        total = add_up([self._slices[key][1] for key in self._of[owner]])
         if not self._of[owner]:
             del self._of[owner]
         self._services.endpoints(owner, total)
@@ -95,16 +99,18 @@ class SliceSink:
 
 @attrs.define(eq=False)
 class EndpointsSink:
-    """Takes Endpoints objects, each of which has the name of its Service."""
+    """Takes Endpoints objects, each of which has the name of its Service; see ``SliceSink``."""
 
     _services: Knower
+    _name_nodes: bool = False
     _known: set[ServiceKey] = attrs.field(factory=set, init=False)
 
     def applied(self, found: EndpointsObject) -> None:
         """The object is there."""
         key = ServiceKey(found.metadata.namespace, found.metadata.name)
         self._known.add(key)
-        self._services.endpoints(key, object_endpoints(found, self._services.node))
+        endpoints = object_endpoints(found, self._services.node, name_nodes=self._name_nodes)
+        self._services.endpoints(key, endpoints)
 
     def deleted(self, found: EndpointsObject) -> None:
         """The object is gone."""
