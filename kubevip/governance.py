@@ -3,11 +3,14 @@
 An address has one Lease, however many Services use it: that of its *primary*, the oldest of them. All nodes that know
 the same Services agree on it, whichever of them can serve the Service. The control plane goes before all Services.
 
+A node that can't serve the primary doesn't hold the address for the others: so whoever may campaign for a Lease can
+serve all that it governs.
+
 The names are kube-vip's, so that agents of both campaign for the same Leases.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import attrs
 
@@ -83,7 +86,7 @@ class _User:
 
     created: str
     key: ServiceKey
-    lease: LeaseKey = attrs.field(order=False)
+    lease: LeaseKey
 
 
 @attrs.define(eq=False)
@@ -91,21 +94,28 @@ class OfPrimary:
     """The ``kubevip.claims.Governance`` by *rules*: it is told of every Service, wherever that can be served."""
 
     rules: Rules
+    served: Callable[[ServiceKey, IPAddress], bool] = lambda _key, _address: True
+    """Tells whether this node can serve a Service at an address."""
     _users: dict[IPAddress, dict[ServiceKey, _User]] = attrs.field(factory=dict, init=False)
     _asked: dict[ServiceKey, frozenset[IPAddress]] = attrs.field(factory=dict, init=False)
 
     def lease(self, address: IPAddress) -> LeaseKey | None:
-        """See ``Governance``; ``None`` where no Service asks for *address*, and the control plane hasn't it."""
+        """See ``Governance``; ``None`` also where this node can't serve the primary."""
         if address in self.rules.control_plane:
             return self.rules.control_plane[address]
+        primary = self._primary(address)
+        return primary.lease if primary is not None and self.served(primary.key, address) else None
+
+    def _primary(self, address: IPAddress) -> _User | None:
+        """Return who governs *address* by its Lease; ``None`` where nobody asks for it, or the control plane has it."""
         users = self._users.get(address)
-        return min(users.values()).lease if users else None
+        return min(users.values()) if users and address not in self.rules.control_plane else None
 
     def asks(self, key: ServiceKey, view: ServiceView | None, vips: Collection[Vip]) -> Collection[IPAddress]:
         """See ``Governance``."""
         before = self._asked.get(key, frozenset())
         now = frozenset(vip.address for vip in vips) if view is not None else frozenset()
-        governed = {address: self.lease(address) for address in before | now}
+        primaries = {address: self._primary(address) for address in before | now}
         for address in before - now:
             self._users[address].pop(key)
             if not self._users[address]:
@@ -117,7 +127,7 @@ class OfPrimary:
             self._asked[key] = now
         else:
             self._asked.pop(key, None)
-        return [address for address, lease in governed.items() if self.lease(address) != lease]
+        return [address for address, primary in primaries.items() if self._primary(address) != primary]
 
     def objection(self, view: ServiceView) -> str:
         """See ``Governance``."""

@@ -8,7 +8,7 @@ import attrs
 
 from kubevip.assembly import Parts
 from kubevip.campaigns import Campaigns
-from kubevip.claims import Fixed, Governance
+from kubevip.claims import Claims, Fixed, Governance
 from kubevip.config import Settings
 from kubevip.controllers.electing import Electing
 from kubevip.controllers.health import Health
@@ -30,8 +30,16 @@ def elects_per_service(settings: Settings) -> bool:
     return services.enable and (services.election or services.election_on_demand)
 
 
-def governance(settings: Settings) -> Governance:
-    """Return who says which Lease governs an address."""
+def claims(settings: Settings) -> Claims:
+    """Return who knows which addresses are used, and which Lease governs each."""
+    governance = _governance(settings)
+    found = Claims(governance)
+    if isinstance(governance, OfPrimary):
+        governance.served = lambda key, address: any(vip.address == address for vip in found.of(key))
+    return found
+
+
+def _governance(settings: Settings) -> Governance:
     control_plane = settings.control_plane
     addresses = control_plane.addresses if control_plane.enable else ()
     governing = dict.fromkeys(addresses, control_plane.lease)

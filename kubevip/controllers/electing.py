@@ -7,7 +7,9 @@ its Lease when its primary goes (``kubevip.governance``). Nodes learn of that at
   nothing has happened on the wire. When it sees somebody else with the new Lease, it lets go of the address.
 * The others leave a new Lease to the holder of the old one for a moment.
 * The old Lease is kept for a while after that: who knows less than we do must not find it free.
-* Whoever takes the new Lease asks on the wire before it takes the address, and yields (``kubevip.runtime.clearance``).
+* Whoever takes the new Lease asks on the wire before it takes the address, and yields (``kubevip.runtime.clearance``):
+  that nobody has the Lease doesn't say that nobody has the address.
+* The same is true of a Lease that is released because it isn't needed any more; that is said in it.
 
 A Lease that is wanted here no more is resigned. Where other nodes can serve what it governs, that is a planned
 handover: the addresses stay until a successor is seen.
@@ -24,11 +26,12 @@ import anyio.abc
 import attrs
 
 from kubevip.election import Cause, Standing
-from kubevip.lease import Record
+from kubevip.lease import Claim, Record
 from kubevip.model import LeaseKey, Term, Vip
 from kubevip.runtime.elector import Elector, Follower
 from kubevip.runtime.keeper import Keeper
 from kubevip.runtime.supervise import supervised
+from kubevip.succession import Word
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +79,9 @@ class Electing:
     _conceding: set[Vip] = attrs.field(factory=set, init=False)
     _kept_until: dict[LeaseKey, float] = attrs.field(factory=dict, init=False)
     _deferring: dict[LeaseKey, float] = attrs.field(factory=dict, init=False)
+    # VIPs whose Lease was seen with another node, as long as it governs them; and by which one they were until when.
+    _followed: set[Vip] = attrs.field(factory=set, init=False)
+    _before: dict[Vip, tuple[LeaseKey, float]] = attrs.field(factory=dict, init=False)
     _dirty: dict[LeaseKey, None] = attrs.field(factory=dict, init=False)
     _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _stopped: bool = attrs.field(default=False, init=False)
@@ -89,7 +95,7 @@ class Electing:
         """See ``Holding``."""
         before, target = self._keeper.lease_of(vip), self._moving.pop(vip, None)
         self._conceding.discard(vip)
-        if before is not None and before != lease and self._is_held_by(before) and not self._keeper.leads(lease):
+        if before is not None and before != lease and self._is_held_by(before) and self._is_open(lease):
             self._moving[vip] = lease
         else:
             if before is not None and before != lease:
@@ -101,6 +107,7 @@ class Electing:
         """See ``Holding``."""
         before, target = self._keeper.lease_of(vip), self._moving.pop(vip, None)
         self._conceding.discard(vip)
+        self._leave(vip)
         self._keeper.unwant(vip)
         self._look_at(before, target)
 
@@ -119,11 +126,35 @@ class Electing:
         campaign = self._campaigns.get(lease)
         return self._keeper.leads(lease) and not (campaign is not None and campaign.leaving)
 
+    def _is_open(self, lease: LeaseKey) -> bool:
+        """Tell whether it isn't known yet who leads *lease*, as far as this node may be the one."""
+        if self._keeper.leads(lease):
+            return False
+        elector = self._campaigning.elector(lease)
+        return elector is None or elector.standing is not Standing.FOLLOWING
+
     def _assign(self, vip: Vip, lease: LeaseKey) -> None:
         before = self._keeper.lease_of(vip)
         if before is not None and before != lease and self._keeper.leads(before):
             self._kept_until[before] = self._now() + self._grace
+        if before != lease:
+            self._leave(vip)
         self._keeper.want(vip, lease)
+        elector = self._campaigning.elector(lease)
+        if elector is not None and elector.standing is Standing.FOLLOWING:
+            self._followed.add(vip)
+
+    def _leave(self, vip: Vip) -> None:
+        """Remember by which Lease *vip* was held until now."""
+        lease = self._keeper.lease_of(vip)
+        self._followed.discard(vip)
+        if lease is not None:
+            self._before[vip] = (lease, self._now())
+
+    def _is_strange(self, vip: Vip, lease: LeaseKey) -> bool:
+        """Tell whether *vip* may be with somebody who doesn't know that *lease* governs it."""
+        before, until = self._before.get(vip, (lease, 0.0))
+        return vip not in self._followed or (before != lease and self._now() < until + self._grace)
 
     def _defer(self, lease: LeaseKey, before: LeaseKey) -> None:
         """Leave *lease* to who holds its addresses by the Lease *before*, if that is somebody else."""
@@ -141,13 +172,16 @@ class Electing:
 
     def campaigning(self, lease: LeaseKey, cause: Cause) -> None:
         """See ``Follower``."""
-        self._keeper.campaigning(lease, cause)
+        governed = self._keeper.governed_by(lease)
+        if lease in self._campaigns and not _was_left(self._campaigns[lease].elector.record):
+            governed = tuple(vip for vip in governed if self._is_strange(vip, lease))
+        self._keeper.campaigning(lease, cause, strange=governed if lease not in self._static else ())
 
     def standing(self, lease: LeaseKey, standing: Standing, term: Term | None) -> None:
         """See ``Follower``."""
         self._keeper.standing(lease, standing, term)
-        if not self._moving:
-            return
+        if standing is Standing.FOLLOWING:
+            self._followed.update(self._keeper.governed_by(lease))
         for vip, target in tuple(self._moving.items()):
             before = self._keeper.lease_of(vip)
             arrived = target == lease and standing in (Standing.LEADING, Standing.FOLLOWING)
@@ -182,6 +216,7 @@ class Electing:
         for lease in [lease for lease, until in self._kept_until.items() if until <= now]:
             del self._kept_until[lease]
             self._dirty[lease] = None
+        self._before = {vip: last for vip, last in self._before.items() if now < last[1] + self._grace}
         dirty, self._dirty = self._dirty, {}
         for lease in dirty:
             self._settle_one(lease, tasks)
@@ -200,10 +235,13 @@ class Electing:
         elif campaign is None:
             self._kept_until.pop(lease, None)
             for vip in conceded:
-                self.unwant(vip)
-        elif not campaign.leaving and lease not in self._kept_until:
+                if not self._keeper.holds(vip):
+                    self.unwant(vip)
+        elif not campaign.leaving and (conceded or lease not in self._kept_until):
             # Whoever asks for one of its addresses again gets it by another term.
             self._keeper.expect_successor(lease)
+            if not conceded:
+                campaign.elector.word = _leave
             campaign.leaving = True
             campaign.elector.resign()
 
@@ -229,3 +267,13 @@ class Electing:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
+
+
+def _leave(claim: Claim, _base: Record | None) -> str:
+    """Say in a Lease that is released: nothing is handed over by that."""
+    return "" if claim.holder else str(Word("", claim.transitions, why="it governs nothing here any more"))
+
+
+def _was_left(record: Record | None) -> bool:
+    """Tell whether the last holder of a Lease has said that."""
+    return record is not None and record.vacant and Word.of(record) is not None

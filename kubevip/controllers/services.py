@@ -85,8 +85,7 @@ class Services:
     def deleted(self, key: ServiceKey) -> None:
         """There is no such Service any more."""
         if key in self._views:
-            self._ownership.asks(key, None, ())
-            self._ownership.claim(key, ())
+            self._ownership.serve(key, None, (), ())
             self._forget(key)
             log.info("the Service is gone", extra={"service": str(key)})
 
@@ -113,6 +112,10 @@ class Services:
         if key in self._views:
             self._evaluate(key)
 
+    def endpoints_of(self, key: ServiceKey) -> Endpoints:
+        """Return the endpoints of a Service."""
+        return self._endpoints.get(key, Endpoints())
+
     # What follows
 
     def _evaluate(self, key: ServiceKey) -> None:
@@ -122,17 +125,17 @@ class Services:
             self._outcome[key] = outcome
             self._tell(view, outcome)
         endpoints = self._endpoints.get(key, Endpoints())
-        self._ownership.asks(key, view, outcome.vips if isinstance(outcome, Wanted) else ())
         if isinstance(outcome, Ignored):
             self._waiting.pop(key, None)
-            self._ownership.claim(key, ())
+            self._ownership.serve(key, view, (), ())
         elif endpoints.suffice(outcome):
             self._waiting.pop(key, None)
-            self._ownership.claim(key, outcome.vips)
+            self._ownership.serve(key, view, outcome.vips, outcome.vips)
             self.publish(key)
         else:
             self._wait_for_endpoints(view, outcome)
-            self._ownership.claim(key, (), elsewhere=endpoints.anywhere > 0)
+            elsewhere = endpoints.anywhere > 0
+            self._ownership.serve(key, view, outcome.vips if elsewhere else (), (), elsewhere=elsewhere)
 
     def _weigh(self, view: ServiceView) -> Wanted | Ignored:
         outcome = view.wants(self._classes, self._place, self._unheeded)

@@ -91,6 +91,11 @@ class Elector:
         return self._candidate.term(self._now())
 
     @property
+    def standing(self) -> Standing:
+        """Where this node stands now."""
+        return self._candidate.standing(self._now())
+
+    @property
     def record(self) -> Record | None:
         """The Lease as last seen; ``None`` where it is absent or not seen yet."""
         return self._candidate.record
