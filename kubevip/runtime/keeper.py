@@ -144,7 +144,7 @@ class Keeper:
         if not self._mandates.unassign(vip):
             return
         self._clearance.forget((vip,))
-        if vip in self._held and self._carries(vip.interface):
+        if self._lingers(vip):
             self._held.announce_no_more((vip,))
             self._handover.begin((vip,), self._now() + self.linger)
         else:
@@ -217,6 +217,7 @@ class Keeper:
             self._mandates.leave(lease)
             vips += (vip for vip in self._mandates.governed_by(lease) if vip in self._held)
         self._handover.watch(vips)
+        self._look_at(vip for vip in vips if not self._lingers(vip))
 
     def forget(self, lease: LeaseKey) -> None:
         """Drop what is known of *lease*, for which nobody campaigns here any more."""
@@ -346,7 +347,7 @@ class Keeper:
         led = {
             vip: term
             for vip in dirty
-            if (term := self._mandates.term(vip)) is not None and (vip in self._held or self._mandates.may_claim(vip))
+            if (term := self._mandates.term(vip)) is not None and (self._mandates.may_claim(vip) or self._lingers(vip))
         }
         # What is on our link needs no asking: to remove it for that would be an outage.
         self._clearance.grant(vip for vip in led if self._held.is_on_link(vip) and not self._clearance.rival(vip))
@@ -369,6 +370,10 @@ class Keeper:
         if plan.hold:
             await self._hold(plan.hold)
         await self._tidy_up()
+
+    def _lingers(self, vip: Vip) -> bool:
+        """Tell whether *vip* stays for a successor: nobody is reached by a link that is down, so it goes before."""
+        return vip in self._held and self._carries(vip.interface)
 
     async def _release(self, vips: Collection[Vip]) -> None:
         if not vips:
