@@ -190,7 +190,8 @@ class Agent:
         addresses = settings.control_plane.addresses if control_plane else ()
         governing = dict.fromkeys(addresses, control_plane) if control_plane else {}
         ownership = Ownership(Claims(Fixed(governing, services)), parts.keeper)
-        self._health = health = Health(settings, client, leases, parts.keeper, parts.links, self._timing())
+        probes = self._surroundings.probes(settings.fitness)
+        self._health = health = Health(settings, client, leases, parts.keeper, parts.links, self._timing(), probes)
         for key in dict.fromkeys(key for key in (control_plane, services) if key is not None):
             self._campaigns.add(key, leases, parts, health, safeguards, tasks)
         await self._surroundings.warn(tuple(self._campaigns.electors))

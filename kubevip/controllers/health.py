@@ -12,7 +12,7 @@ from kubevip.kube.reflector import Reflector
 from kubevip.lease import Timing
 from kubevip.model import LeaseKey
 from kubevip.ports import Api, Asking, Links
-from kubevip.runtime.checking import Check, CheckStatistics, Command, Probe, Web
+from kubevip.runtime.checking import Check, CheckStatistics, Probe, Web
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.fitness import Fitness, FitnessStatistics
 from kubevip.runtime.keeper import Keeper
@@ -33,7 +33,7 @@ class HealthStatistics:
 
 @attrs.define(eq=False)
 class Health:
-    """Gates the elections that it is given by ``watch``, while ``run()`` goes on."""
+    """Gates the elections that it is given by ``watch``, while ``run()`` goes on. *probes* are its checks, by name."""
 
     _settings: Settings
     _client: Api
@@ -41,6 +41,7 @@ class Health:
     _keeper: Keeper
     _links: Links
     _timing: Timing
+    _probes: Mapping[str, Probe]
 
     _fitness: dict[LeaseKey, Fitness] = attrs.field(factory=dict, init=False)
     _checks: list[Check] = attrs.field(factory=list, init=False)
@@ -49,10 +50,8 @@ class Health:
 
     def __attrs_post_init__(self) -> None:
         fitness = self._settings.fitness
-        if fitness.command:
-            self._add_check("command", Command(fitness.command))
-        if fitness.url:
-            self._add_check("http", Web(fitness.url))
+        for name, probe in self._probes.items():
+            self._add_check(name, probe)
         if fitness.leave_cordoned:
             self._node = watch_cordon(self._client, self._settings.node.name, self._cordoned)
 
