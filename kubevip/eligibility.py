@@ -31,6 +31,7 @@ class Ground(enum.Enum):
     UNCHECKED = "a check has no result yet"
     CHECK = "a check fails"
     BACKEND = "the addresses can't be held"
+    UNHEARD = "no peer hears what this node announces"
     LINK = "the link is down"
 
     @property

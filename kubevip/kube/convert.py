@@ -2,7 +2,14 @@
 
 from collections.abc import Sequence
 
-from kubevip.kube.resources import Condition, EndpointSlice, EndpointsObject, LoadBalancerIngress, Service
+from kubevip.kube.resources import (
+    Condition,
+    EndpointConditions,
+    EndpointSlice,
+    EndpointsObject,
+    LoadBalancerIngress,
+    Service,
+)
 from kubevip.model import ServiceKey
 from kubevip.service import CONFLICT, Endpoints, Ingress, ServiceView, TrafficPolicy
 
@@ -26,6 +33,7 @@ def to_view(service: Service) -> ServiceView:
         deleting=metadata.deletion_timestamp is not None,
         conflict=_conflict(service.status.conditions),
         created=metadata.creation_timestamp or "",
+        version=metadata.resource_version,
     )
 
 
@@ -38,24 +46,25 @@ def to_ingress(entry: LoadBalancerIngress) -> Ingress:
     return Ingress(entry.ip, entry.hostname, tuple((port.port, port.protocol) for port in entry.ports or ()))
 
 
-def slice_endpoints(found: EndpointSlice, node: str) -> Endpoints:
-    """Count the endpoints of a slice that take traffic.
+def slice_endpoints(found: EndpointSlice, node: str, *, name_nodes: bool = False) -> Endpoints:
+    """Count the endpoints of a slice that take traffic; name all nodes that have one, where that is asked for.
 
-    Those count that serve, also while they terminate. Where nobody says, an endpoint that is not known to be
-    unready serves (``discovery/v1`` EndpointConditions).
+    Those count that kube-proxy would send something to: ready ones, and where there is none those that serve while
+    they terminate. Where nobody says, an endpoint counts as ready. A Service that publishes addresses that are not
+    ready has them marked as ready, and as not serving (``discovery/v1`` EndpointConditions).
     """
     nodes = [
         endpoint.node_name
         for endpoint in found.endpoints or ()
-        if endpoint.addresses and _serves(endpoint.conditions.serving, endpoint.conditions.ready)
+        if endpoint.addresses and _takes_traffic(endpoint.conditions)
     ]
-    return _count(nodes, node)
+    return _count(nodes, node, name_nodes)
 
 
-def object_endpoints(found: EndpointsObject, node: str) -> Endpoints:
-    """Count the ready addresses of an Endpoints object."""
+def object_endpoints(found: EndpointsObject, node: str, *, name_nodes: bool = False) -> Endpoints:
+    """Count the ready addresses of an Endpoints object; see ``slice_endpoints``."""
     nodes = [address.node_name for subset in found.subsets or () for address in subset.addresses or ()]
-    return _count(nodes, node)
+    return _count(nodes, node, name_nodes)
 
 
 def slice_owner(found: EndpointSlice) -> ServiceKey | None:
@@ -64,9 +73,10 @@ def slice_owner(found: EndpointSlice) -> ServiceKey | None:
     return ServiceKey(found.metadata.namespace, name) if name else None
 
 
-def _serves(serving: bool | None, ready: bool | None) -> bool:
-    return serving if serving is not None else ready is not False
+def _takes_traffic(conditions: EndpointConditions) -> bool:
+    return conditions.ready is not False or conditions.serving is True
 
 
-def _count(nodes: Sequence[str | None], node: str) -> Endpoints:
-    return Endpoints(len(nodes), sum(1 for each in nodes if each == node))
+def _count(nodes: Sequence[str | None], node: str, name_nodes: bool) -> Endpoints:
+    names = frozenset(each for each in nodes if each) if name_nodes else frozenset()
+    return Endpoints(len(nodes), sum(1 for each in nodes if each == node), names)

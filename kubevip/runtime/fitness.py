@@ -53,7 +53,7 @@ class Fitness:
     """One node's fitness for the Lease of *elector*, from ``run()`` until it is cancelled.
 
     *hears* returns the names of the nodes that are heard now, ``None`` where nobody listens. *needs_link* is false
-    where an interface that says it is down may work.
+    where an interface that says it is down may work. *unheard* says why nobody would hear an announcement of this node.
     """
 
     _keeper: Keeper
@@ -62,12 +62,14 @@ class Fitness:
     eligibility: Eligibility
     hears: Callable[[], Collection[str] | None] = lambda: None
     needs_link: bool = True
+    unheard: Callable[[], str] = lambda: ""
 
     _answered: set[tuple[int, str]] = attrs.field(factory=set, init=False)
     _refused: Word | None = attrs.field(default=None, init=False)
     _unreadable: str = attrs.field(default="", init=False)
     _expecting: int = attrs.field(default=-1, init=False)
     _ailing_since: float | None = attrs.field(default=None, init=False)
+    _unheard_since: float | None = attrs.field(default=None, init=False)
     _ask_at: float = attrs.field(default=0.0, init=False)
     _asked_in: tuple[str, int] = attrs.field(default=("", 0), init=False)
     _asked: int = attrs.field(default=0, init=False)
@@ -162,6 +164,7 @@ class Fitness:
         while True:
             now = self._now()
             self._look_at_links(now)
+            self._look_at_peers(now)
             self._look_at_vips(now)
             self.look()
             self._wake.clear()
@@ -186,9 +189,22 @@ class Fitness:
                 self.eligibility.stays()
             self.report(Ground.LINK, None)
 
+    def _look_at_peers(self, now: float) -> None:
+        """Whom nobody hears has no use for a Lease; a holder may be heard again before others would be."""
+        text = self.unheard()
+        if not text:
+            self._unheard_since = None
+            self.report(Ground.UNHEARD, None)
+            return
+        if self._unheard_since is None:
+            self._unheard_since = now
+        if self._elector.term is None or now - self._unheard_since >= AILING_FOR:
+            self.report(Ground.UNHEARD, f"no peer hears this node: {text}")
+
     def _look_at_vips(self, now: float) -> None:
         """What can't be held here may be held elsewhere."""
-        text = self._keeper.ailing(self._elector.lease)
+        # Whom nobody hears can announce nothing, and may do so again as soon as somebody does.
+        text = self._keeper.ailing(self._elector.lease) if self._unheard_since is None else ""
         if not text:
             self._ailing_since = None
         elif self._ailing_since is None:

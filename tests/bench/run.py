@@ -17,10 +17,13 @@ PARTS = {
     "failover": "planned stop, kill -9, SIGSTOP, power-off",
     "frames": "leadership to first frame, for one address and for a thousand",
     "heartbeats": "what heartbeats cost, a thousand VIPs after a power-off, two minutes of load",
+    "elections": "five hundred Services with a Lease each, for two minutes",
     "thousand": "a planned stop of the holder of a thousand Services",
+    "scale": "five thousand Services, fifty agents: at rest, churn, restarts",
     "listing": "ten thousand Services listed and watched",
     "provider": "a thousand Services at once, alone and beside ten thousand; a restart",
     "bgp": "a route to BIRD, ten thousand of them, a node that is cut off",
+    "endpoints": "the last endpoint of a Service goes: until a router forgets the route",
     "emulator": "Lease updates and fan-out of the built-in API server",
     "ipam": "assignments a second, memory of each, adoption of what is there",
 }

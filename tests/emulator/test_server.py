@@ -31,6 +31,18 @@ async def test_new_server_has_namespaces_roles_and_its_own_service():
         assert server.store.get(BY_PLURAL["clusterroles"], ("", "cluster-admin"))
 
 
+async def test_metrics_count_requests_by_what_they_asked_for_and_their_answer():
+    async with serve() as server, aiohttp.ClientSession() as session:
+        for _ in range(2):
+            async with session.post(server.url + NAMESPACES, json={"metadata": {"name": "one"}}):
+                pass
+        async with session.get(server.url + "/metrics") as response:
+            lines = (await response.text()).splitlines()
+    for code in (201, 409):
+        labels = f'code="{code}",group="",resource="namespaces",subresource="",verb="POST"'
+        assert f"apiserver_request_total{{{labels}}} 1" in lines
+
+
 async def test_nothing_is_left_of_a_server():
     before = asyncio.all_tasks()
     async with (
