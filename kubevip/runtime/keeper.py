@@ -207,6 +207,9 @@ class Keeper:
             self._handover.begin(reached, self._now() + self.linger)
         elif standing is Standing.EXPIRED:
             self._handover.forget(vips)
+        if led and len(vips) < len(self._mandates.governed_by(lease)):
+            # Who gives up at once what an agent before it held has not come to hold it: it may be on our link yet.
+            self._untidy.add(lease)
         self._clearance.forget(self._mandates.governed_by(lease))
         self._look_at(self._mandates.governed_by(lease))
 
@@ -396,11 +399,12 @@ class Keeper:
         return {vip.family for vip in self._held if self._mandates.term(vip) is not None}
 
     async def _tidy_up(self) -> None:
-        """Remove what another agent left on our links, once per Lease, when it is known who leads."""
+        """Remove what another agent left on our links, when it is known who leads."""
         while self._untidy:
             lease = self._untidy.pop()
             vips = self._mandates.governed_by(lease)
-            await remove_leftovers(self._addresses, vips, keep=vips if self._mandates.leads(lease) else ())
+            keep = vips if self._mandates.leads(lease) else [vip for vip in vips if vip in self._held]
+            await remove_leftovers(self._addresses, vips, keep=keep)
 
     # What happens to it
 
