@@ -223,8 +223,9 @@ class Spreading:
 
     def wish(self, key: ServiceKey, target: str) -> None:
         """Hand what is held for *key* over to *target*, if it is there and may have it."""
-        self._wishes[key] = target
-        self._pending.add(key)
+        if key in self._charges:
+            self._wishes[key] = target
+            self._pending.add(key)
 
     def handing_over(self, write: Write) -> None:
         """*write* is on its way: from now on another node may have what it gives away."""
@@ -238,9 +239,11 @@ class Spreading:
         self._dirty |= {key for key, until in self._timed.items() if until <= now}
         for node in self.roster.lapsed(now):
             self.changed(node)
-        changes = [self._lose(address) for address in self._orphans if address not in self._users]
+        changes = [
+            self._lose(address) for address in sorted(self._orphans, key=_by_number) if address not in self._users
+        ]
         self._orphans.clear()
-        for key in tuple(self._dirty):
+        for key in sorted(self._dirty):
             charge = self._charges.get(key)
             self._timed.pop(key, None)
             for address in charge.addresses if charge is not None else ():
@@ -390,7 +393,7 @@ class Spreading:
         placement = self._placed(now)
         taken, later = self._assign(placement, now)
         writes: list[Step] = []
-        for key in tuple(self._pending | taken):
+        for key in sorted(self._pending | taken):
             write = self._write(self._charges[key], key in taken, placement)
             if write is None:
                 self._pending.discard(key)
@@ -487,3 +490,7 @@ def _cause(holder: Holder, before: _Address | None, node: str) -> Cause:
 
 def _best_first(item: Item, nodes: Iterable[Node]) -> Iterator[Node]:
     return iter(sorted(nodes, key=lambda node: (-score(item, node), node.name)))
+
+
+def _by_number(address: IPAddress) -> tuple[int, int]:
+    return address.version, int(address)

@@ -86,6 +86,7 @@ class Spread:
     _vips: dict[IPAddress, Vip] = attrs.field(factory=dict, init=False)
     _leaving: dict[IPAddress, Vip] = attrs.field(factory=dict, init=False)
     _entrusted: dict[IPAddress, Vip] = attrs.field(factory=dict, init=False)
+    _asked: dict[ServiceKey, tuple[Vip, ...]] | None = attrs.field(factory=dict, init=False)
     _causes: dict[IPAddress, Cause] = attrs.field(factory=dict, init=False)
     _flying: set[ServiceKey | str] = attrs.field(factory=set, init=False)
     _retry: Retry[ServiceKey | str] = attrs.field(init=False)
@@ -108,6 +109,8 @@ class Spread:
     def asks(self, key: ServiceKey, view: ServiceView | None, vips: Collection[Vip]) -> Collection[IPAddress]:
         """See ``kubevip.claims.Governance``."""
         ours = [vip.address for vip in vips if vip.address not in self.control_plane]
+        if self._asked is not None:
+            self._asked[key] = tuple(vip for vip in vips if vip.address in ours)
         if view is None or not ours:
             self._spreading.deleted(key)
         else:
@@ -223,6 +226,10 @@ class Spread:
             for address in self._entrusted.keys() - self._spreading.own.keys():
                 self._keeper.unwant(self._entrusted.pop(address))
         self._keeper.standing(lease, standing, term)
+        if self._asked is not None:
+            known = (vip for vips in self._asked.values() for vip in vips)
+            self._keeper.sweep(vip for vip in known if vip.address not in self._spreading.own)
+            self._asked = None
 
     def word(self, claim: Claim, base: Record | None) -> str:
         """Return what this node says of itself in its Lease, with a claim to what it was before."""
