@@ -18,6 +18,7 @@ PARTS = {
     "frames": "leadership to first frame, for one address and for a thousand",
     "heartbeats": "what heartbeats cost, a thousand VIPs after a power-off, two minutes of load",
     "thousand": "a planned stop of the holder of a thousand Services",
+    "spread": "writes a second in spread mode, how even it is, what a lost node moves",
     "listing": "ten thousand Services listed and watched",
     "provider": "a thousand Services at once, alone and beside ten thousand; a restart",
     "bgp": "a route to BIRD, ten thousand of them, a node that is cut off",

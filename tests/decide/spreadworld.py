@@ -11,13 +11,14 @@ from collections.abc import Callable
 
 import attrs
 
+from kubevip.charges import Bury, Charge, Look, Step
+from kubevip.charges import Write as Swap
 from kubevip.custody import Custody, Facts, Holder
 from kubevip.election import Candidate, Cause, Read, Wait, Write
 from kubevip.lease import Claim, Record, Timing
 from kubevip.model import IPAddress, LeaseKey, ServiceKey
 from kubevip.roster import Roster
-from kubevip.spreading import Bury, Charge, Look, Spreading, Step
-from kubevip.spreading import Write as Swap
+from kubevip.spreading import Spreading
 
 TIMING = Timing(duration=5, renew_deadline=3, retry_period=1)
 TIMEOUT = 1.5
@@ -92,9 +93,7 @@ class World:
         having = [
             agent
             for agent in self.agents.values()
-            if address in agent.spreading.own
-            and agent.spreading.term
-            and agent.candidate.leading(self.clock(agent))
+            if address in agent.spreading.own and agent.spreading.term and agent.candidate.leading(self.clock(agent))
         ]
         if len(having) == 1:
             having[0].cleared.add(address)
@@ -173,7 +172,9 @@ class World:
             what()
             self._think(agent)
 
-    def ask(self, agent: Agent, serve: Callable[[], object], answered: Callable[[object], None], failed: Callable[[], None]) -> None:
+    def ask(
+        self, agent: Agent, serve: Callable[[], object], answered: Callable[[object], None], failed: Callable[[], None]
+    ) -> None:
         """Send a request; it may be served though nobody learns of it, also after its sender has given up."""
         lost = self.faults and self.chance.random() < 0.1
         open_ = [True]
@@ -263,7 +264,7 @@ class World:
                 self.ask(
                     agent,
                     lambda: self.leases.get(agent.name),
-                    lambda record: self._done(agent, lambda: agent.candidate.read(record, self.clock(agent))),  # type: ignore[arg-type]
+                    lambda record: self._done(agent, lambda: agent.candidate.read(record, self.clock(agent))),
                     lambda: self._done(agent, lambda: agent.candidate.no_answer(asked, self.clock(agent))),
                 )
             case Write(claim, base):
@@ -300,7 +301,9 @@ class World:
 
         match step:
             case Swap():
-                self.ask(agent, lambda: self.services.get(step.key), lambda found: self._swap(agent, step, found, over), over)
+                self.ask(
+                    agent, lambda: self.services.get(step.key), lambda found: self._swap(agent, step, found, over), over
+                )
             case Bury(node, base):
                 facts = Facts.parse(base.word)
                 claim = Claim("", 1, base.transitions, fresh=True, word=str(Facts(term=facts.term)) if facts else "")
@@ -309,11 +312,17 @@ class World:
                 asked = self.clock(agent)
 
                 def read(record: object) -> None:
-                    agent.spreading.roster.read(node, record, asked, self.clock(agent))  # type: ignore[arg-type]
+                    agent.spreading.roster.read(node, record, asked, self.clock(agent))
                     agent.spreading.changed(node)
                     over()
 
                 self.ask(agent, lambda: self.leases.get(node), read, over)
+
+    def _take_up(self, agent: Agent, step: Swap, over: Callable[[], None]) -> None:
+        def found(charge: object) -> None:
+            self._swap(agent, step, charge, over)
+
+        self.ask(agent, lambda: self.services.get(step.key), found, over)
 
     def _swap(self, agent: Agent, step: Swap, found: object, over: Callable[[], None]) -> None:
         if not isinstance(found, Charge):

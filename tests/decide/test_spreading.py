@@ -9,9 +9,9 @@ from collections import Counter
 import attrs
 import pytest
 
+from kubevip.charges import Charge
 from kubevip.custody import Custody
 from kubevip.model import IPAddress, ServiceKey
-from kubevip.spreading import Charge
 from tests.decide.spreadworld import TIMING, World, holder
 
 FAULTS_FOR = 60.0
@@ -147,7 +147,7 @@ def test_foreign_edits_and_deleted_leases_are_healed(seed: int) -> None:
     world = world_of(seed, faults=False)
     world.run(5)
     keys = sorted(world.services)
-    world.check = lambda: None  # type: ignore[method-assign]
+    world.check = lambda: None
     world.edit(keys[0], None)
     world.edit(keys[1], Custody(world.services[keys[1]].uid, {address(1): holder("ghost")}))
     world.edit(keys[2], Custody("of another one", {address(2): holder("n1")}))

@@ -6,7 +6,6 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
-import anyio
 import attrs
 
 from kubevip.config import Settings
@@ -22,6 +21,7 @@ from kubevip.testing.simulation.simulation import Run, Simulation
 from kubevip.testing.simulation.weather import Weather
 from kubevip.testing.simulation.world import ServicePlan, World
 from kubevip.testing.virtual import run_virtual
+from tests.waiting import until
 
 FIRST = ipaddress.ip_address("10.0.1.0")
 QUICK = Timing(duration=5, renew_deadline=3, retry_period=1)
@@ -34,7 +34,7 @@ class SpreadScenario(Scenario):
     """A scenario in spread mode. Which Lease governs an address changes, so its judges are others."""
 
     @property
-    def governing(self) -> dict:  # type: ignore[type-arg]
+    def governing(self) -> dict:
         return {}
 
     def settings(self, node: str) -> Settings:
@@ -94,9 +94,7 @@ def loads(world: World) -> Counter[str]:
 async def settled(world: World, within: float, *, without: str = "") -> float:
     """Wait until each address has one holder, none of them *without*; return how long that took."""
     began = asyncio.get_running_loop().time()
-    with anyio.fail_after(within):
-        while any(len(on) != 1 or on == [without] for on in holders(world).values()):
-            await anyio.sleep(0.01)
+    await until(lambda: all(len(on) == 1 and on != [without] for on in holders(world).values()), within)
     return asyncio.get_running_loop().time() - began
 
 
