@@ -91,6 +91,7 @@ class Keeper:
     _putting: Putting = attrs.field(init=False)
     _tidy: set[LeaseKey] = attrs.field(factory=set, init=False)
     _untidy: set[LeaseKey] = attrs.field(factory=set, init=False)
+    _strays: set[Vip] = attrs.field(factory=set, init=False)
     _healed: int = attrs.field(default=0, init=False)
     _conflicts: int = attrs.field(default=0, init=False)
     _busy_since: float | None = attrs.field(default=None, init=False)
@@ -150,6 +151,11 @@ class Keeper:
         else:
             self._handover.forget((vip,))
         self._look_at((vip,))
+
+    def sweep(self, vips: Iterable[Vip]) -> None:
+        """Remove what another process of this agent has left of *vips*, which other nodes are to hold now."""
+        self._strays.update(vips)
+        self._wake.set()
 
     def yield_to(self, vip: Vip, mac: str, pause: float) -> None:
         """Let go of *vip* because of another machine; after *pause* seconds hold it again when that is silent."""
@@ -400,6 +406,9 @@ class Keeper:
 
     async def _tidy_up(self) -> None:
         """Remove what another agent left on our links, when it is known who leads."""
+        if self._strays:
+            strays, self._strays = self._strays, set()
+            await remove_leftovers(self._addresses, [vip for vip in strays if vip not in self._held], keep=())
         while self._untidy:
             lease = self._untidy.pop()
             vips = self._mandates.governed_by(lease)
