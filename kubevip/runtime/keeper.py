@@ -92,6 +92,7 @@ class Keeper:
     _putting: Putting = attrs.field(init=False)
     _tidy: set[LeaseKey] = attrs.field(factory=set, init=False)
     _untidy: set[LeaseKey] = attrs.field(factory=set, init=False)
+    _strays: set[Vip] = attrs.field(factory=set, init=False)
     _healed: int = attrs.field(default=0, init=False)
     _conflicts: int = attrs.field(default=0, init=False)
     _busy_since: float | None = attrs.field(default=None, init=False)
@@ -152,6 +153,11 @@ class Keeper:
             self._handover.forget((vip,))
         self._look_at((vip,))
 
+    def sweep(self, vips: Iterable[Vip]) -> None:
+        """Remove what another process of this agent has left of *vips*, which other nodes are to hold now."""
+        self._strays.update(vips)
+        self._wake.set()
+
     def yield_to(self, vip: Vip, mac: str, pause: float) -> None:
         """Let go of *vip* because of another machine; after *pause* seconds hold it again when that is silent."""
         if self._mandates.term(vip) is not None:
@@ -208,6 +214,9 @@ class Keeper:
             self._handover.begin(reached, self._now() + self.linger)
         elif standing is Standing.EXPIRED:
             self._handover.forget(vips)
+        if led and len(vips) < len(self._mandates.governed_by(lease)):
+            # Who gives up at once what an agent before it held has not come to hold it: it may be on our link yet.
+            self._untidy.add(lease)
         self._clearance.forget(self._mandates.governed_by(lease))
         self._look_at(self._mandates.governed_by(lease))
 
@@ -409,11 +418,15 @@ class Keeper:
         return {vip.family for vip in self._mandates.terms(self._held.entries.keys())}
 
     async def _tidy_up(self) -> None:
-        """Remove what another agent left on our links, once per Lease, when it is known who leads."""
+        """Remove what another agent left on our links, when it is known who leads."""
+        if self._strays:
+            strays, self._strays = self._strays, set()
+            await remove_leftovers(self._addresses, [vip for vip in strays if vip not in self._held], keep=())
         while self._untidy:
             lease = self._untidy.pop()
             vips = self._mandates.governed_by(lease)
-            await remove_leftovers(self._addresses, vips, keep=vips if self._mandates.leads(lease) else ())
+            keep = vips if self._mandates.leads(lease) else [vip for vip in vips if vip in self._held]
+            await remove_leftovers(self._addresses, vips, keep=keep)
 
     # What happens to it
 
