@@ -10,7 +10,7 @@ import attrs
 
 from kubevip.assembly import Parts, holding
 from kubevip.campaigns import Campaign, Campaigns
-from kubevip.claims import CONTROL_PLANE
+from kubevip.claims import CONTROL_PLANE, Claims
 from kubevip.config import Settings, kubeconfig_candidates
 from kubevip.controllers.annotated import Annotated
 from kubevip.controllers.electing import Electing
@@ -27,7 +27,15 @@ from kubevip.kube.leases import KubeLeases
 from kubevip.kube.leasewatch import SharedLeases
 from kubevip.kube.publisher import Publisher
 from kubevip.kube.reflector import Reflector
-from kubevip.kube.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES, EndpointSlice, EndpointsObject, Service
+from kubevip.kube.resources import (
+    ENDPOINT_SLICES,
+    ENDPOINTS,
+    SERVICES,
+    EndpointSlice,
+    EndpointsObject,
+    RawLease,
+    Service,
+)
 from kubevip.kube.sinks import EndpointsSink, ServiceSink, SliceSink
 from kubevip.lease import Timing
 from kubevip.metrics import exposition, metrics
@@ -40,6 +48,7 @@ from kubevip.runtime.supervise import supervised
 from kubevip.safeguards import Safeguards
 from kubevip.server import Server
 from kubevip.service import OF_OWN_LEASES, ClassFilter
+from kubevip.spreadmode import SpreadMode
 from kubevip.statistics import AgentStatistics
 from kubevip.surroundings import Surroundings
 
@@ -50,7 +59,10 @@ BGP, ROUTES = ("bgp",), ("routes",)
 # How often the routing table is looked at where that is set to 0, in seconds.
 _LOOK_EVERY = 5.0
 
-AnyReflector = Reflector[Service] | Reflector[EndpointSlice] | Reflector[EndpointsObject]
+# What svc_placement says where all nodes share the Services.
+SPREAD = "spread"
+
+AnyReflector = Reflector[RawLease] | Reflector[Service] | Reflector[EndpointSlice] | Reflector[EndpointsObject]
 
 
 @attrs.define(eq=False)
@@ -70,6 +82,7 @@ class Agent:
     _safeguards: Safeguards | None = attrs.field(default=None, init=False)
     _services: Services | None = attrs.field(default=None, init=False)
     _health: Health | None = attrs.field(default=None, init=False)
+    _spread: SpreadMode | None = attrs.field(default=None, init=False)
     _reflectors: dict[str, AnyReflector] = attrs.field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -182,11 +195,17 @@ class Agent:
         control_plane = settings.control_plane.lease if settings.control_plane.enable else None
         services = settings.services_lease if settings.services.enable else None
         addresses = settings.control_plane.addresses if control_plane else ()
+        governing = dict.fromkeys(addresses, control_plane) if control_plane else {}
         timing = self._timing()
         self._health = health = Health(settings, client, leases, parts.keeper, parts.links, timing, parts.unheard)
-        holding = self._elect_per_service(client, parts, health, tasks) if elects_per_service(settings) else None
-        ownership = Ownership(claims(settings), parts.keeper, holding or AtOnce(parts.keeper))
-        for key in dict.fromkeys(key for key in (control_plane, services) if key is not None):
+        if services and settings.services.placement == SPREAD:
+            mode = SpreadMode.assemble(settings, client, leases, parts, timing, governing)
+            self._spread, services = mode, mode.campaign(settings, self._campaigns, health, parts)
+            ownership = Ownership(Claims(mode.spread), parts.keeper, mode.spread)
+        else:
+            holding = self._elect_per_service(client, parts, health, tasks) if elects_per_service(settings) else None
+            ownership = Ownership(claims(settings), parts.keeper, holding or AtOnce(parts.keeper))
+        for key in dict.fromkeys(key for key in (control_plane, services) if key and key not in self._campaigns):
             self._campaigns.add(key, leases, parts, health, safeguards, tasks)
         await self._surroundings.warn(tuple(self._campaigns.electors))
         if control_plane:
@@ -230,11 +249,14 @@ class Agent:
             classes,
             placing.service,
             events,
-            lambda: campaign.term is not None,
+            self._spread.spread.speaks if self._spread else lambda: campaign.term is not None,
             names_host=settings.services.election or lease in self._campaigns.electors,
             unheeded={} if elects_per_service(settings) else OF_OWN_LEASES,
         )
         self._reflectors = _reflectors(client, services, settings)
+        if self._spread:
+            self._reflectors["nodeleases"] = self._spread.leases.reflector
+            self._spread.start(services, tasks)
         for reflector in self._reflectors.values():
             tasks.start_soon(reflector.run)
         if not settings.services.disable_updates:
@@ -343,11 +365,12 @@ class Agent:
 
 def _reflectors(client: Api, services: Services, settings: Settings) -> dict[str, AnyReflector]:
     namespace = settings.services.namespace or ""
+    spread = settings.services.placement == SPREAD
     found: dict[str, AnyReflector] = {
         "services": Reflector(client, SERVICES, ServiceSink(services), namespace=namespace)
     }
     if settings.services.enable_endpoints:
-        found["endpoints"] = Reflector(client, ENDPOINTS, EndpointsSink(services), namespace=namespace)
+        found["endpoints"] = Reflector(client, ENDPOINTS, EndpointsSink(services, spread), namespace=namespace)
     else:
-        found["endpointslices"] = Reflector(client, ENDPOINT_SLICES, SliceSink(services), namespace=namespace)
+        found["endpointslices"] = Reflector(client, ENDPOINT_SLICES, SliceSink(services, spread), namespace=namespace)
     return found

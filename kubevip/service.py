@@ -107,7 +107,7 @@ class Wanted:
 class ServiceView:
     """What matters of a Service. *conflict* is what its status says of other machines that claim its addresses.
 
-    *created* is its creationTimestamp, whose texts sort as their times do.
+    *created* is its creationTimestamp, whose texts sort as their times do; *version* is its resourceVersion.
     """
 
     key: ServiceKey
@@ -122,6 +122,7 @@ class ServiceView:
     deleting: bool = False
     conflict: str = ""
     created: str = ""
+    version: str = attrs.field(default="", eq=False)
 
     def wants(
         self,
@@ -201,10 +202,14 @@ class ServiceView:
 
 @attrs.frozen
 class Endpoints:
-    """How many endpoints of a Service take traffic: anywhere, and on this node."""
+    """How many endpoints of a Service take traffic: anywhere, and on this node.
+
+    *nodes* are those with such endpoints, where somebody has to know.
+    """
 
     anywhere: int = 0
     here: int = 0
+    nodes: frozenset[str] = frozenset()
 
     def suffice(self, wanted: Wanted) -> bool:
         """Tell whether a Service may be announced from this node."""
@@ -213,7 +218,7 @@ class Endpoints:
         return self.here > 0 if wanted.policy is TrafficPolicy.LOCAL else self.anywhere > 0
 
     def __add__(self, other: "Endpoints") -> "Endpoints":
-        return Endpoints(self.anywhere + other.anywhere, self.here + other.here)
+        return Endpoints(self.anywhere + other.anywhere, self.here + other.here, self.nodes | other.nodes)
 
 
 def parse_addresses(texts: Sequence[str]) -> tuple[list[IPAddress], list[str]]:

@@ -17,6 +17,7 @@ from kubevip.runtime.checking import Check, CheckStatistics, Command, Probe, Web
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.fitness import Fitness, FitnessStatistics
 from kubevip.runtime.keeper import Keeper
+from kubevip.runtime.nodefitness import NodeFitness
 from kubevip.runtime.supervise import supervised
 from kubevip.runtime.unelected import Unelected
 
@@ -47,7 +48,7 @@ class Health:
     _timing: Timing
     _unheard: Callable[[], str] = lambda: ""
 
-    _fitness: dict[LeaseKey, Fitness] = attrs.field(factory=dict, init=False)
+    _fitness: dict[LeaseKey, Fitness | NodeFitness] = attrs.field(factory=dict, init=False)
     _checks: list[Check] = attrs.field(factory=list, init=False)
     _own_server: Check | None = attrs.field(default=None, init=False)
     _cordoned_now: bool = attrs.field(default=False, init=False)
@@ -101,7 +102,7 @@ class Health:
         if scope is not None:
             scope.cancel()
 
-    def _attend(self, lease: LeaseKey, fitness: Fitness, tasks: anyio.abc.TaskGroup) -> None:
+    def _attend(self, lease: LeaseKey, fitness: Fitness | NodeFitness, tasks: anyio.abc.TaskGroup) -> None:
         self._scopes[lease] = scope = anyio.CancelScope()
 
         async def attend() -> None:
@@ -109,6 +110,12 @@ class Health:
                 await supervised("looking after fitness", fitness.run)
 
         tasks.start_soon(attend)
+
+    def watch_node(self, lease: LeaseKey, fitness: NodeFitness) -> None:
+        """Let *fitness* of this node, of which its own *lease* tells, be what is found here."""
+        self._fitness[lease] = fitness
+        for check in self._checks if self._gates(lease) else ():
+            fitness.report(Ground.UNCHECKED, check.complaint)
 
     def gate(self, campaign: Unelected) -> None:
         """Let *campaign*, before it runs, lead only while this node's own API server is healthy, if that is checked.

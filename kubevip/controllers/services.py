@@ -112,6 +112,10 @@ class Services:
         if key in self._views:
             self._evaluate(key)
 
+    def endpoints_of(self, key: ServiceKey) -> Endpoints:
+        """Return the endpoints of a Service."""
+        return self._endpoints.get(key, Endpoints())
+
     # What follows
 
     def _evaluate(self, key: ServiceKey) -> None:

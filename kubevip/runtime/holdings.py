@@ -16,6 +16,8 @@ from kubevip.runtime.viplog import VipLog
 
 # VIPs put on links in one go: small enough that the first one is announced while the last one is still to come.
 CHUNK = 128
+# Renewals in one go: with each, this process may have to wait for its own threads.
+RENEWALS = 512
 
 
 @attrs.frozen
@@ -67,9 +69,13 @@ class Holdings(Mapping[Vip, Held]):
         return held is not None and held.ends is not None and held.announced
 
     async def hold(self, steps: Sequence[Hold]) -> Outcome:
-        """Put addresses and announce them, chunk by chunk: while the kernel has one, the one before is announced."""
+        """Put addresses and announce them, chunk by chunk: while the kernel has one, the one before is announced.
+
+        Those that are held already, and only renewed, come last.
+        """
         outcome = Outcome()
-        chunks = [steps[at : at + CHUNK] for at in range(0, len(steps), CHUNK)]
+        new, known = [step for step in steps if step.announce], [step for step in steps if not step.announce]
+        chunks = [*_chunks(new, CHUNK), *_chunks(known, RENEWALS)]
         puts = [await self._put(chunks[0], outcome)]
         for chunk in chunks[1:]:
             if puts[-1].late:
@@ -170,3 +176,7 @@ class Holdings(Mapping[Vip, Held]):
         while self._held:
             self._empty.clear()
             await self._empty.wait()
+
+
+def _chunks(steps: Sequence[Hold], size: int) -> list[Sequence[Hold]]:
+    return [steps[at : at + size] for at in range(0, len(steps), size)]

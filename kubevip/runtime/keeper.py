@@ -101,7 +101,7 @@ class Keeper:
         self._held = Holdings(
             self._addresses, self._announcers, self._putting, self._log, self.may_announce, self._tell
         )
-        self._agenda = Agenda(lambda vip: self.term_of(vip) is not None)
+        self._agenda = Agenda(lambda vip: self.term_of(vip) is not None, self._mandates.may_claim)
         self._handover = Handover(self._announcers, self._links.get, self._look_at)
         self._clearance = Clearance(self._announcers, self._links.get, self._held.find, self._look_at, self._contested)
         self._retry = Retry(self._look_at)
@@ -124,10 +124,31 @@ class Keeper:
 
     def unwant(self, vip: Vip) -> None:
         """Hold *vip* no more; it is removed at once."""
-        if not self._mandates.unassign(vip):
+        if not self._mandates.unassign(vip) and vip not in self._handover.lingering():
             return
         self._clearance.forget((vip,))
         self._handover.forget((vip,))
+        self._look_at((vip,))
+
+    def entrust(self, vip: Vip, lease: LeaseKey, cause: Cause) -> None:
+        """Hold *vip* whenever this node leads *lease*, as it may already; it has come by the address for *cause*."""
+        self.want(vip, lease)
+        self._clear((vip,), cause, Manner.YIELD)
+
+    def watch_for(self, vips: Collection[Vip]) -> None:
+        """Look out for successors of *vips*, which are about to be passed on."""
+        self._handover.watch([vip for vip in vips if vip in self._held])
+
+    def pass_on(self, vip: Vip) -> None:
+        """Hold *vip* no more: another node is to. It stays until that is seen, at most *linger* seconds."""
+        if not self._mandates.unassign(vip):
+            return
+        self._clearance.forget((vip,))
+        if vip in self._held and self._carries(vip.interface):
+            self._held.announce_no_more((vip,))
+            self._handover.begin((vip,), self._now() + self.linger)
+        else:
+            self._handover.forget((vip,))
         self._look_at((vip,))
 
     def yield_to(self, vip: Vip, mac: str, pause: float) -> None:
@@ -146,14 +167,16 @@ class Keeper:
         the Lease says nothing: its last holder may not have had them.
         """
         vips = [vip for vip in self._mandates.governed_by(lease) if vip not in strange]
+        self._clear(vips, cause, Manner.INSIST if lease in self._tidy else Manner.YIELD)
+
+    def _clear(self, vips: Collection[Vip], cause: Cause, of_strangers: Manner) -> None:
         if cause in (Cause.VACANT, Cause.MISSED):
             # Of a missed holder's addresses has been asked just now.
             self._clearance.grant(vips)
         elif cause is Cause.OURS:
             self._clearance.adopt(vips)
         else:
-            known = cause is Cause.EXPIRED or lease in self._tidy
-            self._clearance.seek(vips, Manner.INSIST if known else Manner.YIELD)
+            self._clearance.seek(vips, Manner.INSIST if cause is Cause.EXPIRED else of_strangers)
 
     def standing(self, lease: LeaseKey, standing: Standing, term: Term | None) -> None:
         """Where this node stands in the election for *lease* now."""

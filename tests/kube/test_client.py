@@ -205,7 +205,7 @@ async def test_cancelled_request_gives_its_connection_back(emulator):
 
 
 def _open_connections(client):
-    return client._api.rest_client.pool_manager.connector._acquired
+    return client._transport._session.connector._acquired
 
 
 # TLS
@@ -340,7 +340,7 @@ async def test_credentials_that_can_not_be_renewed_are_unauthorized(emulator):
     def renew(_configuration, *_args):
         raise ConfigException("Token file exists but empty.")
 
-    emulator.admin._configuration.refresh_api_key_hook = renew
+    emulator.admin._credentials.refresh_api_key_hook = renew
     with pytest.raises(Unauthorized, match="Token file exists but empty"):
         await emulator.admin.request("GET", emulator.path("services"))
 
