@@ -237,8 +237,9 @@ class Electing:
         conceded = [vip for vip in governed if vip in self._conceding]
         if len(conceded) < len(governed) or lease in self._moving.values():
             for vip in conceded:
-                # Its Lease stays here: nobody else could take it.
-                self.unwant(vip)
+                if vip not in self._later:
+                    # Its Lease stays here: nobody else could take it.
+                    self.unwant(vip)
             if campaign is None and not self._stopped:
                 self._begin(lease, tasks)
         elif campaign is None:
