@@ -41,7 +41,7 @@ from kubevip.lease import Timing
 from kubevip.metrics import exposition, metrics
 from kubevip.model import Family, LeaseKey, Vip
 from kubevip.net.routes import default_interface
-from kubevip.persevice import OwnCampaigns, claims, elects_per_service
+from kubevip.persevice import OwnCampaigns, claims, common_leases, elects_per_service
 from kubevip.ports import Api, Links
 from kubevip.registry import Registry
 from kubevip.runtime.supervise import supervised
@@ -359,6 +359,7 @@ class Agent:
             verification=self._safeguards.verification() if self._safeguards else None,
             conflicts=self._safeguards.conflicts() if self._safeguards else None,
             unelected=self._campaigns.unelected,
+            own=self._campaigns.electors.keys() - common_leases(self.settings),
             peerings=parts.peerings() if parts else (),
             meaningless=self._annotated.meaningless if self._annotated else (),
         )

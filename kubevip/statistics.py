@@ -1,6 +1,6 @@
 """A snapshot of a whole agent, or provider, and what follows from it: is it alive, is it ready."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import attrs
 
@@ -28,8 +28,9 @@ class AgentStatistics:
     """What an agent knows of itself. *keeper* and *services* are ``None`` before they are there.
 
     *waiting* is what it waits for before it can begin; empty where it has begun. *unelected*: it holds addresses
-    without an election. *peerings* are the machines that backends speak with. *meaningless* are annotations of the
-    node that should say with whom, and don't.
+    without an election. *own* are the Leases of single Services, whose names others may have in other namespaces.
+    *peerings* are the machines that backends speak with. *meaningless* are annotations of the node that should say with
+    whom, and don't.
     """
 
     node: str
@@ -44,6 +45,7 @@ class AgentStatistics:
     verification: VerifierStatistics | None = None
     conflicts: GuardStatistics | None = None
     unelected: bool = False
+    own: Collection[LeaseKey] = ()
     peerings: tuple[Peering, ...] = ()
     meaningless: tuple[str, ...] = ()
 

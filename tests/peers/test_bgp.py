@@ -6,6 +6,7 @@ import re
 import pytest
 import pytest_asyncio
 
+from kubevip.model import LeaseKey
 from tests.bgp_peers.routers import Bird
 from tests.kernel import addresses_on
 from tests.peers.own_server import own_server
@@ -327,3 +328,19 @@ async def test_agent_that_waits_for_annotations_can_be_stopped(cluster, stopping
     cluster.start_agent("node2", extra={**BGP, "bgp_peers": "", "annotation": "example.com", "address": VIP})
     await cluster.wait_logged("node2", "waiting for the node's annotations")
     assert await cluster.stop_agent("node2") == 0
+
+
+async def test_service_with_a_lease_of_its_own_is_announced_by_its_holder_alone(cluster, router, stopping):
+    await start(cluster, cp_enable="false", svc_election="true")
+    await cluster.add_service("elected", WEB, endpoints=("node1", "node2"))
+    holder = await until(lambda: only(router, WEB), 10)
+    assert await cluster.holder_of(LeaseKey("default", "kubevip-elected")) == holder
+    await until(lambda: is_published(cluster, "elected", WEB), 5)
+    assert (await cluster.published("elected"))[1] == holder
+    (other,) = {*cluster.nodes} - {holder}
+    await cluster.edit_service("elected", lambda found: found["spec"].update(externalTrafficPolicy="Local"))
+    await cluster.set_endpoints("elected", other)
+    await router.wait_via(WEB, other, bound=5)
+    assert await cluster.stop_agent(other) == 0
+    await router.wait_via(WEB, bound=5)
+    await cluster.delete_service("elected")
