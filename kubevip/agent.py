@@ -351,6 +351,7 @@ class Agent:
             conflicts=self._safeguards.conflicts() if self._safeguards else None,
             unelected=self._campaigns.unelected,
             peerings=parts.peerings() if parts else (),
+            spread=self._spread.spread.statistics() if self._spread else None,
         )
 
 

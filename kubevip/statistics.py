@@ -8,6 +8,7 @@ from kubevip.accounts import AccountsStatistics
 from kubevip.backend import Peering
 from kubevip.controllers.health import HealthStatistics
 from kubevip.controllers.services import ServicesStatistics
+from kubevip.controllers.spread import SpreadStatistics
 from kubevip.election import Standing
 from kubevip.kube.reflector import ReflectorStatistics
 from kubevip.model import LeaseKey, ServiceKey
@@ -44,6 +45,7 @@ class AgentStatistics:
     conflicts: GuardStatistics | None = None
     unelected: bool = False
     peerings: tuple[Peering, ...] = ()
+    spread: SpreadStatistics | None = None
 
     def ailments(self) -> list[str]:
         """Say why the process has to be started anew; empty while it is alive."""
