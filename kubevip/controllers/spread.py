@@ -268,8 +268,7 @@ class Spread:
             self._apply()
 
     def _listed(self, nodes: Collection[str], version: str) -> None:
-        for node in self._roster.listed(nodes, version, self._now()):
-            self._spreading.changed(node)
+        self._spreading.listed(nodes, version, self._now())
         self._apply()
 
     # Driving
