@@ -8,21 +8,23 @@ import anyio
 import anyio.abc
 import attrs
 
-from kubevip.annotations import NodeAnnotations, read_annotations
 from kubevip.assembly import Parts, holding
 from kubevip.campaigns import Campaign, Campaigns
-from kubevip.claims import CONTROL_PLANE, Claims, Fixed
+from kubevip.claims import CONTROL_PLANE, Claims
 from kubevip.config import Settings, kubeconfig_candidates
+from kubevip.controllers.annotated import Annotated
+from kubevip.controllers.electing import Electing
 from kubevip.controllers.health import Health
-from kubevip.controllers.ownership import Ownership
+from kubevip.controllers.ownership import AtOnce, Ownership
+from kubevip.controllers.peers import NodeTeller, Peers
 from kubevip.controllers.placing import AUTO, Placing
 from kubevip.controllers.publishing import Publishing
 from kubevip.controllers.services import Services
 from kubevip.dump import dump
-from kubevip.errors import ApiError, BrokenBackend, ConfigError, UnknownBackend
+from kubevip.errors import BrokenBackend, ConfigError, UnknownBackend
 from kubevip.kube.events import Events
 from kubevip.kube.leases import KubeLeases
-from kubevip.kube.nodes import annotations_of
+from kubevip.kube.leasewatch import SharedLeases
 from kubevip.kube.publisher import Publisher
 from kubevip.kube.reflector import Reflector
 from kubevip.kube.resources import (
@@ -39,20 +41,19 @@ from kubevip.lease import Timing
 from kubevip.metrics import exposition, metrics
 from kubevip.model import Family, LeaseKey, Vip
 from kubevip.net.routes import default_interface
+from kubevip.persevice import OwnCampaigns, claims, elects_per_service
 from kubevip.ports import Api, Links
 from kubevip.registry import Registry
 from kubevip.runtime.supervise import supervised
 from kubevip.safeguards import Safeguards
 from kubevip.server import Server
-from kubevip.service import ClassFilter
+from kubevip.service import OF_OWN_LEASES, ClassFilter
 from kubevip.spreadmode import SpreadMode
 from kubevip.statistics import AgentStatistics
 from kubevip.surroundings import Surroundings
 
 log = logging.getLogger(__name__)
 
-# How often, in seconds, a node is looked at whose annotations are not complete yet.
-ANNOTATIONS_EVERY = 2.0
 # The backends of BGP mode, and of routing-table mode.
 BGP, ROUTES = ("bgp",), ("routes",)
 # How often the routing table is looked at where that is set to 0, in seconds.
@@ -75,7 +76,9 @@ class Agent:
     _stopping: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     _parts: Parts | None = attrs.field(default=None, init=False)
     _waiting: str = attrs.field(default="", init=False)
+    _annotated: Annotated | None = attrs.field(default=None, init=False)
     _campaigns: Campaigns = attrs.field(init=False)
+    _electing: Electing | None = attrs.field(default=None, init=False)
     _safeguards: Safeguards | None = attrs.field(default=None, init=False)
     _services: Services | None = attrs.field(default=None, init=False)
     _health: Health | None = attrs.field(default=None, init=False)
@@ -101,7 +104,9 @@ class Agent:
             backends = self._choose_backends(registry)
             candidates = kubeconfig_candidates(settings, self._environ)
             client = await stack.enter_async_context(await self._surroundings.connect(candidates))
-            told = await self._settings_of_backends(client)
+            events = Events(client, settings.node.name)
+            teller = NodeTeller(settings.node.name, events)
+            told = await self._settings_of_backends(client, events, teller)
             if told is None:
                 return
             self._parts = parts = await stack.enter_async_context(
@@ -119,11 +124,14 @@ class Agent:
             )
             tasks = await stack.enter_async_context(anyio.create_task_group())
             self._start_servers(tasks)
+            tasks.start_soon(supervised, "writing Events", events.run)
+            if parts.has_peers:
+                tasks.start_soon(supervised, "telling of peers", Peers(parts.peerings, teller).run)
             self._safeguards = safeguards = Safeguards(
                 settings.segment, parts, self._campaigns.electors, self._timing(), settings.election.linger
             )
             safeguards.start(tasks)
-            tasks.start_soon(self._begin, client, parts, safeguards, tasks)
+            tasks.start_soon(self._begin, client, events, parts, safeguards, tasks)
             await self._stopping.wait()
             await self._leave(parts)
             tasks.cancel_scope.cancel()
@@ -159,42 +167,28 @@ class Agent:
         own = frozenset(control_plane.addresses if control_plane.enable else ())
         return lambda vip: vip.address in own
 
-    async def _settings_of_backends(self, client: Api) -> Mapping[str, str] | None:
+    async def _settings_of_backends(self, client: Api, events: Events, teller: NodeTeller) -> Mapping[str, str] | None:
         """Return the environment, with what the node's annotations add to it; ``None`` if told to stop meanwhile."""
-        if not self.settings.bgp.enable or not self.settings.bgp.annotation:
+        prefix = self.settings.bgp.annotation
+        if not self.settings.bgp.enable or not prefix:
             return self._environ
+        self._annotated = annotated = Annotated(client, self.settings.node.name, prefix, teller)
         async with anyio.create_task_group() as tasks:
             self._start_servers(tasks)
-            annotated = await self._wait_annotated(client)
+            tasks.start_soon(supervised, "writing Events", events.run)
+            found = await annotated.wait(self._stopping)
             tasks.cancel_scope.cancel()
-        if annotated is None:
+        if found is None:
             return None
-        peers = ",".join(filter(None, (self._environ.get("bgp_peers", ""), annotated["bgp_peers"])))
-        return {**self._environ, **annotated, "bgp_peers": peers}
-
-    async def _wait_annotated(self, client: Api) -> Mapping[str, str] | None:
-        node, prefix = self.settings.node.name, self.settings.bgp.annotation
-        while not self._stopping.is_set():
-            try:
-                found = read_annotations(await annotations_of(client, node), prefix)
-            except ApiError as error:
-                found = NodeAnnotations({}, (str(error),))
-            reason = f"node {node}: {'; '.join(found.problems)}"
-            if found.settings:
-                self._waiting = ""
-                for name in found.unknown:
-                    log.warning("an annotation of the node means nothing here", extra={"annotation": name})
-                return found.settings
-            if reason != self._waiting:
-                self._waiting = reason
-                log.warning("waiting for the node's annotations", extra={"reason": reason})
-            with anyio.move_on_after(ANNOTATIONS_EVERY):
-                await self._stopping.wait()
-        return None
+        annotated.tell_meaningless()
+        peers = ",".join(filter(None, (self._environ.get("bgp_peers", ""), found["bgp_peers"])))
+        return {**self._environ, **found, "bgp_peers": peers}
 
     # Starting
 
-    async def _begin(self, client: Api, parts: Parts, safeguards: Safeguards, tasks: anyio.abc.TaskGroup) -> None:
+    async def _begin(
+        self, client: Api, events: Events, parts: Parts, safeguards: Safeguards, tasks: anyio.abc.TaskGroup
+    ) -> None:
         settings = self.settings
         placing = await self._placing(parts)
         leases = KubeLeases(client, self._surroundings.wall)
@@ -202,13 +196,17 @@ class Agent:
         services = settings.services_lease if settings.services.enable else None
         addresses = settings.control_plane.addresses if control_plane else ()
         governing = dict.fromkeys(addresses, control_plane) if control_plane else {}
-        self._health = health = Health(settings, client, leases, parts.keeper, parts.links, self._timing())
+        timing, probes = self._timing(), self._surroundings.probes(settings.fitness)
+        self._health = health = Health(
+            *(settings, client, leases, parts.keeper, parts.links, timing, probes), parts.unheard
+        )
         if services and settings.services.placement == SPREAD:
-            mode = SpreadMode.assemble(settings, client, leases, parts, self._timing(), governing)
+            mode = SpreadMode.assemble(settings, client, leases, parts, timing, governing)
             self._spread, services = mode, mode.campaign(settings, self._campaigns, health, parts)
             ownership = Ownership(Claims(mode.spread), parts.keeper, mode.spread)
         else:
-            ownership = Ownership(Claims(Fixed(governing, services)), parts.keeper)
+            holding = self._elect_per_service(client, parts, health, tasks) if elects_per_service(settings) else None
+            ownership = Ownership(claims(settings), parts.keeper, holding or AtOnce(parts.keeper))
         for key in dict.fromkeys(key for key in (control_plane, services) if key and key not in self._campaigns):
             self._campaigns.add(key, leases, parts, health, safeguards, tasks)
         await self._surroundings.warn(tuple(self._campaigns.electors))
@@ -216,15 +214,25 @@ class Agent:
             ownership.claim(CONTROL_PLANE, [placing.control_plane(address) for address in addresses])
             tasks.start_soon(self._campaigns[control_plane].run)
         if services:
-            self._start_services(client, ownership, placing, services, tasks)
+            self._start_services(client, events, ownership, placing, services, tasks)
             if services != control_plane:
                 tasks.start_soon(self._campaign_when_synced, self._campaigns[services])
+            if self._electing is not None:
+                tasks.start_soon(self._campaign_when_synced, self._electing)
         tasks.start_soon(health.run)
         tasks.start_soon(supervised, "renewing credentials", client.keep_credentials_fresh)
+
+    def _elect_per_service(self, client: Api, parts: Parts, health: Health, tasks: anyio.abc.TaskGroup) -> Electing:
+        store = SharedLeases(client, self._surroundings.wall)
+        tasks.start_soon(supervised, "watching Leases", store.run)
+        own = OwnCampaigns(self.settings, self._timing(), self._campaigns, store, parts, health, tasks)
+        self._electing = own.electing()
+        return self._electing
 
     def _start_services(
         self,
         client: Api,
+        events: Events,
         ownership: Ownership,
         placing: Placing,
         lease: LeaseKey,
@@ -232,7 +240,6 @@ class Agent:
     ) -> None:
         settings = self.settings
         campaign = self._campaigns[lease]
-        events = Events(client, settings.node.name)
         classes = ClassFilter(
             name=settings.services.class_name,
             only=settings.services.class_only,
@@ -245,7 +252,8 @@ class Agent:
             placing.service,
             events,
             self._spread.spread.speaks if self._spread else lambda: campaign.term is not None,
-            names_host=lease in self._campaigns.electors,
+            names_host=settings.services.election or lease in self._campaigns.electors,
+            unheeded={} if elects_per_service(settings) else OF_OWN_LEASES,
         )
         self._reflectors = _reflectors(client, services, settings)
         if self._spread:
@@ -255,9 +263,8 @@ class Agent:
             tasks.start_soon(reflector.run)
         if not settings.services.disable_updates:
             tasks.start_soon(supervised, "publishing", Publishing(services, Publisher(client)).run)
-        tasks.start_soon(supervised, "writing Events", events.run)
 
-    async def _campaign_when_synced(self, campaign: Campaign) -> None:
+    async def _campaign_when_synced(self, campaign: Campaign | Electing) -> None:
         """Whoever leads has to know what there is to hold: a node that may not list Services leaves it to others."""
         for reflector in self._reflectors.values():
             await reflector.wait_synced()
@@ -323,6 +330,8 @@ class Agent:
         log.info("stopping")
         bound = self.settings.election.linger + self._timing().attempt_timeout
         with anyio.move_on_after(bound) as scope:
+            if self._electing is not None:
+                self._electing.stop()
             await self._campaigns.resign(parts)
         if scope.cancelled_caught:
             log.warning("stopping without a word from the API server; the Leases end by themselves")
@@ -339,7 +348,7 @@ class Agent:
         parts = self._parts
         return AgentStatistics(
             node=self.settings.node.name,
-            waiting=self._waiting,
+            waiting=self._waiting or (self._annotated.waiting if self._annotated else ""),
             electors=self._campaigns.statistics(),
             keeper=parts.keeper.statistics() if parts else None,
             announcers={each.name: each.statistics() for each in parts.announcers.values()} if parts else {},
@@ -352,6 +361,7 @@ class Agent:
             unelected=self._campaigns.unelected,
             peerings=parts.peerings() if parts else (),
             spread=self._spread.spread.statistics() if self._spread else None,
+            meaningless=self._annotated.meaningless if self._annotated else (),
         )
 
 

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 import anyio
 import attrs
 
-from kubevip.backend import Cadence, Peering
+from kubevip.backend import Backend, Cadence, Peering, silence
 from kubevip.errors import BrokenBackend
 from kubevip.lease import Timing
 from kubevip.model import Family, Vip
@@ -53,6 +53,15 @@ class Parts:
     links: Links
     host: LocalHost
     announcers: Mapping[Family, Announcer]
+
+    @property
+    def has_peers(self) -> bool:
+        """Whether a backend tells of machines that it speaks with."""
+        return any(type(each.backend).peerings is not Backend.peerings for each in self.announcers.values())
+
+    def unheard(self) -> str:
+        """Say why no machine that backends speak with hears this node; empty where one does, or there are none."""
+        return "; ".join(silence(self.peerings()))
 
     def peerings(self) -> tuple[Peering, ...]:
         """Return what the backends know of the machines that they speak with."""
@@ -113,7 +122,7 @@ async def holding(
         announcers = {family: _fitting(by_name[name], family) for family, name in backends.items()}
         addresses = opened.addresses if attached is None else Detached(opened.addresses, attached)
         keeper = Keeper(addresses, opened.links, announcers, timing, linger)
-        host.on_recovery = keeper.hurry
+        host.on_recovery, host.on_failure = keeper.hurry, keeper.reannounce
         keeping = anyio.CancelScope(shield=True)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(shielded, keeping, keeper.run)

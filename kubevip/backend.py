@@ -77,7 +77,7 @@ class Peering:
 
     *state* is in the words of the protocol. *established*: it hears what is announced. *reason* says why it doesn't,
     or ceased to. *routes* are the VIPs that it was told; *flaps* and *malformed* count from the start: sessions that
-    ended, and messages that could not be used.
+    ended, and messages that could not be used, of which *complaint* tells the last one.
     """
 
     peer: str
@@ -87,6 +87,14 @@ class Peering:
     routes: int = 0
     flaps: int = 0
     malformed: int = 0
+    complaint: str = ""
+
+
+def silence(peerings: Sequence[Peering]) -> list[str]:
+    """Say of each peer why it doesn't hear this node; nothing where at least one does, or where there are none."""
+    if any(each.established for each in peerings):
+        return []
+    return [f"{each.peer}: {each.reason or each.state}" for each in peerings]
 
 
 @attrs.frozen(kw_only=True)
@@ -127,6 +135,13 @@ class Host(Protocol):
     def interfaces(self) -> Sequence[str]:
         """Return the names of all interfaces that there are now."""
 
+    def failed(self, vips: Collection[Vip]) -> None:
+        """Say that *vips*, which were announced, are so no more, though nobody has withdrawn them.
+
+        A session has ended, say. The core counts them as not announced from now on, and calls ``announce()`` at once;
+        while that raises, it tells why, tries again with back-off, and a holder hands over. Other VIPs are passed over.
+        """
+
     def recovered(self) -> None:
         """Say that what has failed may succeed now: the core tries it again at once, not after its pause."""
 
@@ -149,6 +164,24 @@ class Host(Protocol):
 
         *bpf* is a classic BPF program by which the kernel keeps back all other frames. *group* is an Ethernet
         multicast address that the interface is to let through, too.
+
+        :raises NetworkError: if the interface is gone.
+        """
+
+    def gather(
+        self,
+        interface: str,
+        ethertype: int,
+        received: Callable[[bytes, float], None],
+        *,
+        bpf: Sequence[BpfInstruction] = (),
+        group: bytes = b"",
+    ) -> AbstractContextManager[Callable[[], None]]:
+        """Have the kernel keep each frame of *ethertype* that arrives on *interface* while the context is open.
+
+        A call of what the context returns hands them to *received*, each with the time of its arrival on the clock of
+        ``now()``. That is for those who look often anyway: a frame that is kept wakes nobody. *bpf* and *group* are
+        as for ``listen()``.
 
         :raises NetworkError: if the interface is gone.
         """

@@ -83,9 +83,11 @@ class Claims:
 
     def claim(self, user: User, vips: Collection[Vip]) -> Changes:
         """Let *user* have *vips* and no others from now on."""
+        return self.regovern(self.note(user, vips))
+
+    def note(self, user: User, vips: Collection[Vip]) -> Collection[IPAddress]:
+        """Note that *user* has *vips* and no others, and return the addresses that ``regovern`` has to look at."""
         before, now = self._claimed.get(user, frozenset()), frozenset(vips)
-        if before == now:
-            return _NONE
         for vip in before - now:
             self._users[vip.address].pop(user)
         for vip in now - before:
@@ -94,7 +96,7 @@ class Claims:
             self._claimed[user] = now
         else:
             self._claimed.pop(user, None)
-        return self.regovern({vip.address for vip in before ^ now})
+        return {vip.address for vip in before ^ now}
 
     def regovern(self, addresses: Iterable[IPAddress]) -> Changes:
         """Return what is different for *addresses*, after what is known of them, or of their Leases, has changed."""

@@ -73,6 +73,8 @@ def _peerings(now: AgentStatistics) -> Iterator[str]:
         yield f"{each.peer}: {each.state}; {each.routes} addresses told; {each.flaps} sessions ended"
         if each.reason:
             yield f"{each.peer}: {each.reason}"
+        if each.complaint:
+            yield f"{each.peer}: {each.malformed} messages of no use, the last one: {each.complaint}"
 
 
 def _services(now: AgentStatistics) -> Iterator[str]:

@@ -50,6 +50,8 @@ def metrics(now: AgentStatistics) -> Iterator[Metric]:
     yield from _conflicts(now)
     yield from _spread(now)
     yield from _peerings(now.peerings)
+    meaningless = [((name,), 1) for name in now.meaningless]
+    yield _gauge("kubevip_node_annotation_unknown", "1 for each that means nothing here", ["annotation"], meaningless)
 
 
 def provider_metrics(now: ProviderStatistics) -> Iterator[Metric]:
@@ -224,6 +226,10 @@ def _peerings(peerings: Iterable[Peering]) -> Iterator[Metric]:
     for name, help_text in gauges.items():
         values = [((each.peer,), int(getattr(each, name))) for each in known]
         yield _gauge(f"kubevip_peer_{name}", help_text, ["peer"], values)
+    reasons = [((each.peer, each.reason), 1) for each in known if each.reason and not each.established]
+    yield _gauge("kubevip_peer_reason_info", "Why a peer hears nothing", ["peer", "reason"], reasons)
+    complaints = [((each.peer, each.complaint), 1) for each in known if each.complaint]
+    yield _gauge("kubevip_peer_complaint_info", "Its last message of no use", ["peer", "reason"], complaints)
     counters = {"flaps": "Sessions that have ended", "malformed": "Messages of a peer that could not be used"}
     for name, help_text in counters.items():
         yield _counter(

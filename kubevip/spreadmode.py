@@ -62,7 +62,7 @@ class SpreadMode:
         fitness = NodeFitness(parts.keeper, lease, elector.renew, needs_link=not settings.node.allow_interface_not_up)
         spread.election, spread.unfit = elector, lambda: fitness.why
         health.watch_node(lease, fitness)
-        campaigns.include(elector)
+        campaigns.join(elector)
         return lease
 
     def start(self, services: Services, tasks: anyio.abc.TaskGroup) -> None:

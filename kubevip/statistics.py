@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from kubevip.accounts import AccountsStatistics
-from kubevip.backend import Peering
+from kubevip.backend import Peering, silence
 from kubevip.controllers.health import HealthStatistics
 from kubevip.controllers.services import ServicesStatistics
 from kubevip.controllers.spread import SpreadStatistics
@@ -29,7 +29,8 @@ class AgentStatistics:
     """What an agent knows of itself. *keeper* and *services* are ``None`` before they are there.
 
     *waiting* is what it waits for before it can begin; empty where it has begun. *unelected*: it holds addresses
-    without an election. *peerings* are the machines that backends speak with.
+    without an election. *peerings* are the machines that backends speak with. *meaningless* are annotations of the
+    node that should say with whom, and don't.
     """
 
     node: str
@@ -46,6 +47,7 @@ class AgentStatistics:
     unelected: bool = False
     peerings: tuple[Peering, ...] = ()
     spread: SpreadStatistics | None = None
+    meaningless: tuple[str, ...] = ()
 
     def ailments(self) -> list[str]:
         """Say why the process has to be started anew; empty while it is alive."""
@@ -63,8 +65,7 @@ class AgentStatistics:
         found += _complaints(self.electors, self.reflectors)
         found += [f"{vip}: {reason}" for vip, reason in self.keeper.failing.items()]
         found += [f"{vip}: another machine ({mac}) answers for it" for vip, mac in self.keeper.contested.items()]
-        if self.peerings and not any(each.established for each in self.peerings):
-            found += [f"{each.peer}: {each.reason or each.state}" for each in self.peerings]
+        found += silence(self.peerings)
         missing = self.keeper.wanted - self.keeper.announced
         if missing > 0:
             found.append(f"{missing} of {self.keeper.wanted} addresses are not announced yet")

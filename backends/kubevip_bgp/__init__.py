@@ -39,6 +39,7 @@ class BgpBackend(Backend):
         self._stack = AsyncExitStack()
         self._changed = asyncio.Event()
         self._patient_until = 0.0
+        self._taken: set[Afi] = set()
         self._speaker: Speaker | None = None
 
     async def __aenter__(self) -> Self:
@@ -70,8 +71,8 @@ class BgpBackend(Backend):
 
     async def __aexit__(self, *exc: object) -> None:
         """Tell the routers that we go, and close the sessions."""
-        await self._stack.aclose()
         self._speaker = None
+        await self._stack.aclose()
 
     async def announce(self, vip: Vip) -> None:
         """Tell all routers of *vip*.
@@ -112,6 +113,7 @@ class BgpBackend(Backend):
                 routes=each.told,
                 flaps=each.flaps,
                 malformed=each.malformed,
+                complaint=each.complaint,
             )
             for each in self._speaker.statistics()
         ]
@@ -132,8 +134,17 @@ class BgpBackend(Backend):
             raise NetworkError(f"there is no BGP session: {states}") from None
 
     def _wake(self) -> None:
+        """A session has come about, or has ended: what no router hears any more is announced in vain."""
         self._changed.set()
-        if self._speaker is not None and self._speaker.established:
+        if self._speaker is None:
+            return
+        taken = {family for family in Afi if self._speaker.takes(family)}
+        lost, self._taken = self._taken - taken, taken
+        if lost:
+            self.host.failed(
+                [vip for prefix, vips in self._announced.items() if Afi.of(prefix) in lost for vip in vips]
+            )
+        if self._speaker.established:
             self.host.recovered()
 
     def _interfaces(self) -> Interfaces:

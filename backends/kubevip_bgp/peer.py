@@ -34,7 +34,8 @@ JITTER = 0.75
 class PeerStatistics:
     """A snapshot of one peer: its state, why the last session or attempt ended, and counts from the start.
 
-    *flaps* are sessions that were established and ended; *malformed* counts routes with wrong attributes.
+    *flaps* are sessions that were established and ended; *malformed* counts routes with wrong attributes, of which
+    *complaint* tells the last one.
     """
 
     name: str
@@ -44,6 +45,7 @@ class PeerStatistics:
     flaps: int
     attempts: int
     malformed: int
+    complaint: str = ""
 
 
 @attrs.define(eq=False)
@@ -68,9 +70,11 @@ class Peer:
     _established: Connection | None = attrs.field(default=None, init=False)
     _since: float = attrs.field(default=0.0, init=False)
     _reason: str = attrs.field(default="", init=False)
+    _last_words: str = attrs.field(default="", init=False)
     _flaps: int = attrs.field(default=0, init=False)
     _attempts: int = attrs.field(default=0, init=False)
     _malformed: int = attrs.field(default=0, init=False)
+    _complaint: str = attrs.field(default="", init=False)
     _closing: bool = attrs.field(default=False, init=False)
     _free: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
@@ -237,7 +241,7 @@ class Peer:
     def _begin(self, connection: Connection, agreed: Agreed) -> None:
         self._established = connection
         self._since = asyncio.get_running_loop().time()
-        self._reason = ""
+        self._reason = self._last_words = ""
         export = self._export(connection, agreed)
         connection.session.told = told = Told(export, agreed.terms)
         for prefix, route in self.routes.items():
@@ -274,7 +278,12 @@ class Peer:
     def _note(self, findings: tuple[Finding, ...]) -> None:
         for finding in findings:
             self._malformed += 1
-            log.debug("a route of the peer is malformed", extra={"peer": self.neighbor.name, "reason": finding.reason})
+            # The same again is no news: a router may have many such routes.
+            level = logging.DEBUG if finding.reason == self._complaint else logging.WARNING
+            self._complaint = finding.reason
+            log.log(
+                level, "a route of the peer is malformed", extra={"peer": self.neighbor.name, "reason": finding.reason}
+            )
 
     def _end(self, connection: Connection, ended: Ended) -> None:
         if connection in self._connections:
@@ -284,10 +293,20 @@ class Peer:
         if connection is self._established:
             self._established = None
             self._flaps += 1
-            self._tell(ended.reason)
+            self._tell(self._with_last_words(ended))
             self.changed()
         elif self._established is None and not self._connections:
-            self._tell(ended.reason)
+            self._tell(self._with_last_words(ended))
+
+    def _with_last_words(self, ended: Ended) -> str:
+        """Say why it ended; a peer that only shuts the door now has said before why it does."""
+        if ended.by_peer:
+            self._last_words = ended.reason
+        elif ended.notification is not None:
+            self._last_words = ""
+        elif self._last_words:
+            return f"{ended.reason}; before that {self._last_words}"
+        return ended.reason
 
     def _tell(self, reason: str) -> None:
         """Log why there is no session; the same reason again is no news."""
@@ -310,4 +329,5 @@ class Peer:
             flaps=self._flaps,
             attempts=self._attempts,
             malformed=self._malformed,
+            complaint=self._complaint,
         )

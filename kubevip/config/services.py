@@ -56,7 +56,6 @@ class Services:
         needs=("svc_enable",),
         gate="svc_enable",
         since="0.5.0",
-        support=NotYet("an election for each Service", "leave it out: all Services share one Lease"),
         help="elect a holder for each Service, so that several nodes share the work",
     )
     election_on_demand: bool = setting(
@@ -66,8 +65,7 @@ class Services:
         default=False,
         needs=("svc_enable",),
         since="1.2.2",
-        support=NotYet("an election for annotated Services only", "leave it out: all Services share one Lease"),
-        help="elect a holder for each Service that is annotated for it",
+        help="elect a holder for each Service that is annotated with kube-vip.io/forcePerServiceElection=true",
     )
     placement: str = setting(
         env="svc_placement",

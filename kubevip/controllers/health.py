@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import anyio
+import anyio.abc
 import attrs
 
 from kubevip.config import Settings
@@ -12,7 +13,7 @@ from kubevip.kube.reflector import Reflector
 from kubevip.lease import Timing
 from kubevip.model import LeaseKey
 from kubevip.ports import Api, Asking, Links
-from kubevip.runtime.checking import Check, CheckStatistics, Command, Probe, Web
+from kubevip.runtime.checking import Check, CheckStatistics, Probe, Web
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.fitness import Fitness, FitnessStatistics
 from kubevip.runtime.keeper import Keeper
@@ -34,7 +35,10 @@ class HealthStatistics:
 
 @attrs.define(eq=False)
 class Health:
-    """Gates the elections that it is given by ``watch``, while ``run()`` goes on."""
+    """Gates the elections that it is given by ``watch``, while ``run()`` goes on.
+
+    *probes* are its checks, by name; *unheard* is what ``Fitness`` wants.
+    """
 
     _settings: Settings
     _client: Api
@@ -42,19 +46,21 @@ class Health:
     _keeper: Keeper
     _links: Links
     _timing: Timing
+    _probes: Mapping[str, Probe]
+    _unheard: Callable[[], str] = lambda: ""
 
     _fitness: dict[LeaseKey, Fitness | NodeFitness] = attrs.field(factory=dict, init=False)
     _checks: list[Check] = attrs.field(factory=list, init=False)
-    _of_services: list[LeaseKey] = attrs.field(factory=list, init=False)
     _own_server: Check | None = attrs.field(default=None, init=False)
+    _cordoned_now: bool = attrs.field(default=False, init=False)
+    _tasks: anyio.abc.TaskGroup | None = attrs.field(default=None, init=False)
+    _scopes: dict[LeaseKey, anyio.CancelScope] = attrs.field(factory=dict, init=False)
     _node: Reflector[SchedulableNode] | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         fitness = self._settings.fitness
-        if fitness.command:
-            self._add_check("command", Command(fitness.command))
-        if fitness.url:
-            self._add_check("http", Web(fitness.url))
+        for name, probe in self._probes.items():
+            self._add_check(name, probe)
         if fitness.leave_cordoned:
             self._node = watch_cordon(self._client, self._settings.node.name, self._cordoned)
 
@@ -74,17 +80,39 @@ class Health:
             failback=settings.delay,
         )
         needs_link = not self._settings.node.allow_interface_not_up
-        self._fitness[elector.lease] = Fitness(
-            self._keeper, elector, self._asking, eligibility, hears=hears, needs_link=needs_link
+        self._fitness[elector.lease] = fitness = Fitness(
+            self._keeper,
+            elector,
+            self._asking,
+            eligibility,
+            hears=hears,
+            needs_link=needs_link,
+            unheard=self._unheard,
         )
-        if self._gates(elector.lease):
-            for check in self._checks:
-                eligibility.report(Ground.UNCHECKED, check.complaint, 0.0)
+        for ground, text in self._known(elector.lease).items():
+            eligibility.report(ground, text, 0.0)
+        if self._tasks is not None:
+            self._attend(elector.lease, fitness, self._tasks)
+
+    def unwatch(self, lease: LeaseKey) -> None:
+        """Gate the election for *lease* no more: it has ended."""
+        self._fitness.pop(lease, None)
+        scope = self._scopes.pop(lease, None)
+        if scope is not None:
+            scope.cancel()
+
+    def _attend(self, lease: LeaseKey, fitness: Fitness | NodeFitness, tasks: anyio.abc.TaskGroup) -> None:
+        self._scopes[lease] = scope = anyio.CancelScope()
+
+        async def attend() -> None:
+            with scope:
+                await supervised("looking after fitness", fitness.run)
+
+        tasks.start_soon(attend)
 
     def watch_node(self, lease: LeaseKey, fitness: NodeFitness) -> None:
         """Let *fitness* of this node, of which its own *lease* tells, be what is found here."""
         self._fitness[lease] = fitness
-        self._of_services.append(lease)
         for check in self._checks if self._gates(lease) else ():
             fitness.report(Ground.UNCHECKED, check.complaint)
 
@@ -109,23 +137,35 @@ class Health:
         campaign.suspend()
 
     def _gates(self, lease: LeaseKey) -> bool:
-        """Tell whether the checks gate *lease*. One that governs both is gated by what is for either."""
+        """Tell whether the checks gate *lease*. One that governs both is gated by what is for either.
+
+        Whatever isn't the control plane's is of Services: some have Leases of their own.
+        """
         settings = self._settings
-        gated = {
-            "controlplane": [settings.control_plane.lease],
-            "services": [settings.services_lease, *self._of_services],
-        }.get(settings.fitness.gates, [lease])
-        return lease in gated
+        if settings.fitness.gates == "controlplane":
+            return lease == settings.control_plane.lease
+        if settings.fitness.gates == "services":
+            return lease == settings.services_lease or lease != settings.control_plane.lease
+        return True
+
+    def _known(self, lease: LeaseKey) -> dict[Ground, str | None]:
+        """Return what counts against this node, or doesn't, for *lease*."""
+        found: dict[Ground, str | None] = {Ground.CORDONED: "" if self._cordoned_now else None}
+        if self._gates(lease):
+            pending = [check.complaint for check in self._checks if not check.has_result]
+            failing = [text for check in self._checks if check.has_result and (text := check.complaint) is not None]
+            found[Ground.CHECK] = "; ".join(failing) if failing else None
+            found[Ground.UNCHECKED] = pending[0] if pending else None
+        return found
 
     def _checked(self) -> None:
-        pending = [check.complaint for check in self._checks if not check.has_result]
-        failing = [text for check in self._checks if check.has_result and (text := check.complaint) is not None]
         for lease, fitness in self._fitness.items():
-            if self._gates(lease):
-                fitness.report(Ground.CHECK, "; ".join(failing) if failing else None)
-                fitness.report(Ground.UNCHECKED, pending[0] if pending else None)
+            for ground, text in self._known(lease).items():
+                if ground is not Ground.CORDONED:
+                    fitness.report(ground, text)
 
     def _cordoned(self, cordoned: bool) -> None:
+        self._cordoned_now = cordoned
         for fitness in self._fitness.values():
             fitness.report(Ground.CORDONED, "" if cordoned else None)
 
@@ -136,11 +176,13 @@ class Health:
             async with anyio.create_task_group() as tasks:
                 for check in self._all_checks():
                     tasks.start_soon(supervised, f"check {check.name}", check.run)
-                for fitness in self._fitness.values():
-                    tasks.start_soon(supervised, "looking after fitness", fitness.run)
+                self._tasks = tasks
+                for lease, fitness in self._fitness.items():
+                    self._attend(lease, fitness, tasks)
                 if self._node is not None:
                     tasks.start_soon(self._node.run)
         finally:
+            self._tasks = None
             unsubscribe()
 
     def _all_checks(self) -> list[Check]:

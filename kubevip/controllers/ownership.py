@@ -83,13 +83,25 @@ class Ownership:
             vip, lambda watcher, user: watcher.failing(user, vip, reason)
         )
 
-    def claim(self, user: User, vips: Collection[Vip], *, elsewhere: bool = False) -> None:
-        """Let *user* have *vips* and no others. *elsewhere*: other nodes can serve what it doesn't have any more."""
-        self._apply(self._claims.claim(user, vips), elsewhere=elsewhere)
+    def claim(self, user: User, vips: Collection[Vip]) -> None:
+        """Let *user* have *vips* and no others."""
+        self._apply(self._claims.claim(user, vips))
 
-    def asks(self, key: ServiceKey, view: ServiceView | None, vips: Collection[Vip]) -> None:
-        """Learn what a Service asks for, whether it can be served here or not; *view* is ``None`` where it is gone."""
-        self.regovern(self._claims.governance.asks(key, view, vips))
+    def serve(
+        self,
+        key: ServiceKey,
+        view: ServiceView | None,
+        asked: Collection[Vip],
+        vips: Collection[Vip],
+        *,
+        elsewhere: bool = False,
+    ) -> None:
+        """Let a Service have *vips* and no others, of those *asked* for, by whichever node can serve them.
+
+        *view* is ``None`` where it is gone. *elsewhere*: other nodes can serve what it doesn't have any more.
+        """
+        touched = {*self._claims.governance.asks(key, view, asked), *self._claims.note(key, vips)}
+        self._apply(self._claims.regovern(touched), elsewhere=elsewhere)
 
     def objection(self, view: ServiceView) -> str:
         """Return why no Lease can govern what this Service asks for; empty where one can."""

@@ -2,7 +2,14 @@
 
 from collections.abc import Sequence
 
-from kubevip.kube.resources import Condition, EndpointSlice, EndpointsObject, LoadBalancerIngress, Service
+from kubevip.kube.resources import (
+    Condition,
+    EndpointConditions,
+    EndpointSlice,
+    EndpointsObject,
+    LoadBalancerIngress,
+    Service,
+)
 from kubevip.model import ServiceKey
 from kubevip.service import CONFLICT, Endpoints, Ingress, ServiceView, TrafficPolicy
 
@@ -42,13 +49,14 @@ def to_ingress(entry: LoadBalancerIngress) -> Ingress:
 def slice_endpoints(found: EndpointSlice, node: str, *, name_nodes: bool = False) -> Endpoints:
     """Count the endpoints of a slice that take traffic; name all nodes that have one, where that is asked for.
 
-    Those count that serve, also while they terminate. Where nobody says, an endpoint that is not known to be
-    unready serves (``discovery/v1`` EndpointConditions).
+    Those count that kube-proxy would send something to: ready ones, and where there is none those that serve while
+    they terminate. Where nobody says, an endpoint counts as ready. A Service that publishes addresses that are not
+    ready has them marked as ready, and as not serving (``discovery/v1`` EndpointConditions).
     """
     nodes = [
         endpoint.node_name
         for endpoint in found.endpoints or ()
-        if endpoint.addresses and _serves(endpoint.conditions.serving, endpoint.conditions.ready)
+        if endpoint.addresses and _takes_traffic(endpoint.conditions)
     ]
     return _count(nodes, node, name_nodes)
 
@@ -65,8 +73,8 @@ def slice_owner(found: EndpointSlice) -> ServiceKey | None:
     return ServiceKey(found.metadata.namespace, name) if name else None
 
 
-def _serves(serving: bool | None, ready: bool | None) -> bool:
-    return serving if serving is not None else ready is not False
+def _takes_traffic(conditions: EndpointConditions) -> bool:
+    return conditions.ready is not False or conditions.serving is True
 
 
 def _count(nodes: Sequence[str | None], node: str, name_nodes: bool) -> Endpoints:

@@ -107,7 +107,8 @@ class Events:
             "involvedObject": {
                 "apiVersion": "v1",
                 "kind": note.kind,
-                "namespace": note.key.namespace,
+                # Events of what is in no namespace stand in the default one (``core/v1`` Event).
+                **({"namespace": note.key.namespace} if note.kind != "Node" else {}),
                 "name": note.key.name,
                 "uid": note.uid,
             },

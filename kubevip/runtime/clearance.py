@@ -7,6 +7,7 @@ After a planned handover the last holder answers until it sees us, so nobody is 
 * Where no holder was known, whoever answers has the address by right, or by mistake: it might be the gateway.
   The address is not taken before it falls silent (RFC 5227: an address in use must not be used).
 * After a restart within the Lease an address that is still on our link is simply kept.
+* Where more than one node may announce an address, as by routers, nobody is asked.
 
 A conflict is reported with the MAC address of the other machine.
 """
@@ -102,9 +103,18 @@ class Clearance:
         """Ask for *vips* that are neither cleared nor being asked for."""
         now = self._now()
         for vip in vips:
-            if not (vip in self._clear or vip in self._questions or vip in self._adopting):
-                self._questions[vip] = _Question(manner, now + PATIENCE, now)
-                self._wake.set()
+            if vip in self._clear or vip in self._questions or vip in self._adopting:
+                continue
+            if not self._is_exclusive(vip):
+                # Others may have it as well: there is nothing to ask.
+                self._clear.add(vip)
+                continue
+            self._questions[vip] = _Question(manner, now + PATIENCE, now)
+            self._wake.set()
+
+    def _is_exclusive(self, vip: Vip) -> bool:
+        announcer = self._announcers.get(vip.family)
+        return announcer is None or announcer.backend.exclusive
 
     def adopt(self, vips: Iterable[Vip]) -> None:
         """Grant those of *vips* that are on our links already, and ask for the others."""

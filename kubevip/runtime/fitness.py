@@ -28,7 +28,8 @@ TICK = 1.0
 AILING_FOR = 3.0
 # And for so many seconds they aren't taken back, unless nobody else does: what failed once may fail again.
 REST = 60.0
-# A request to the holder is repeated after this many seconds, and after this many where the Lease has just changed.
+# A request to the holder is repeated in its term after this many seconds, and after this many where the Lease has
+# just changed.
 ASK_AGAIN, ASK_SOON = 30.0, 0.2
 ANSWER_WITHIN = 5.0
 
@@ -52,7 +53,7 @@ class Fitness:
     """One node's fitness for the Lease of *elector*, from ``run()`` until it is cancelled.
 
     *hears* returns the names of the nodes that are heard now, ``None`` where nobody listens. *needs_link* is false
-    where an interface that says it is down may work.
+    where an interface that says it is down may work. *unheard* says why nobody would hear an announcement of this node.
     """
 
     _keeper: Keeper
@@ -61,13 +62,16 @@ class Fitness:
     eligibility: Eligibility
     hears: Callable[[], Collection[str] | None] = lambda: None
     needs_link: bool = True
+    unheard: Callable[[], str] = lambda: ""
 
     _answered: set[tuple[int, str]] = attrs.field(factory=set, init=False)
     _refused: Word | None = attrs.field(default=None, init=False)
     _unreadable: str = attrs.field(default="", init=False)
     _expecting: int = attrs.field(default=-1, init=False)
     _ailing_since: float | None = attrs.field(default=None, init=False)
+    _unheard_since: float | None = attrs.field(default=None, init=False)
     _ask_at: float = attrs.field(default=0.0, init=False)
+    _asked_in: tuple[str, int] = attrs.field(default=("", 0), init=False)
     _asked: int = attrs.field(default=0, init=False)
     _given_up: Counter[str] = attrs.field(factory=Counter, init=False)
     _told: tuple[bool, bool] = attrs.field(default=(False, False), init=False)
@@ -160,6 +164,7 @@ class Fitness:
         while True:
             now = self._now()
             self._look_at_links(now)
+            self._look_at_peers(now)
             self._look_at_vips(now)
             self.look()
             self._wake.clear()
@@ -184,9 +189,22 @@ class Fitness:
                 self.eligibility.stays()
             self.report(Ground.LINK, None)
 
+    def _look_at_peers(self, now: float) -> None:
+        """Whom nobody hears has no use for a Lease; a holder may be heard again before others would be."""
+        text = self.unheard()
+        if not text:
+            self._unheard_since = None
+            self.report(Ground.UNHEARD, None)
+            return
+        if self._unheard_since is None:
+            self._unheard_since = now
+        if self._elector.term is None or now - self._unheard_since >= AILING_FOR:
+            self.report(Ground.UNHEARD, f"no peer hears this node: {text}")
+
     def _look_at_vips(self, now: float) -> None:
         """What can't be held here may be held elsewhere."""
-        text = self._keeper.ailing(self._elector.lease)
+        # Whom nobody hears can announce nothing, and may do so again as soon as somebody does.
+        text = self._keeper.ailing(self._elector.lease) if self._unheard_since is None else ""
         if not text:
             self._ailing_since = None
         elif self._ailing_since is None:
@@ -205,11 +223,13 @@ class Fitness:
         if record is None or found is None:
             return float("inf")
         due, why = found
-        due = max(due, self._ask_at)
+        term = (record.holder, record.transitions)
+        # In another term nothing was asked for yet.
+        due = max(due, self._ask_at) if term == self._asked_in else due
         if due > self._now():
             return due
         request = Request(record.holder, record.transitions, self._elector.identity, secrets.token_hex(4), why)
-        self._ask_at = self._now() + ASK_AGAIN
+        self._asked_in, self._ask_at = term, self._now() + ASK_AGAIN
         try:
             with anyio.fail_after(ANSWER_WITHIN):
                 await self._asking.ask(self._elector.lease, str(request), record)

@@ -16,6 +16,8 @@ from kubevip.runtime.viplog import VipLog
 
 # VIPs put on links in one go: small enough that the first one is announced while the last one is still to come.
 CHUNK = 128
+# Renewals in one go: with each, this process may have to wait for its own threads.
+RENEWALS = 512
 
 
 @attrs.frozen
@@ -42,6 +44,9 @@ class Holdings(Mapping[Vip, Held]):
     _tell: Callable[[Vip], None]
 
     _held: dict[Vip, Held] = attrs.field(factory=dict, init=False)
+    _refuted: set[Vip] = attrs.field(factory=set, init=False)
+    # All that ever were: nearly always the two of host routes, so that a VIP is found by address and interface.
+    _prefix_lengths: set[int] = attrs.field(factory=set, init=False)
     _empty: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
     def __getitem__(self, vip: Vip) -> Held:
@@ -64,9 +69,13 @@ class Holdings(Mapping[Vip, Held]):
         return held is not None and held.ends is not None and held.announced
 
     async def hold(self, steps: Sequence[Hold]) -> Outcome:
-        """Put addresses and announce them, chunk by chunk: while the kernel has one, the one before is announced."""
+        """Put addresses and announce them, chunk by chunk: while the kernel has one, the one before is announced.
+
+        Those that are held already, and only renewed, come last.
+        """
         outcome = Outcome()
-        chunks = [steps[at : at + CHUNK] for at in range(0, len(steps), CHUNK)]
+        new, known = [step for step in steps if step.announce], [step for step in steps if not step.announce]
+        chunks = [*_chunks(new, CHUNK), *_chunks(known, RENEWALS)]
         puts = [await self._put(chunks[0], outcome)]
         for chunk in chunks[1:]:
             if puts[-1].late:
@@ -87,6 +96,7 @@ class Holdings(Mapping[Vip, Held]):
         for vip, ends in put.ends.items():
             known = self._held.get(vip)
             self._held[vip] = Held(vip, ends, known is not None and known.announced)
+            self._prefix_lengths.add(vip.prefix_length)
         outcome.late.update(put.late)
         return put
 
@@ -100,9 +110,11 @@ class Holdings(Mapping[Vip, Held]):
         failed: dict[Vip, Exception] = {}
         # Putting the addresses took time: whoever lost its term meanwhile is released by the next pass.
         still = [vip for vip in vips if self._may_announce(vip)]
+        self._refuted.difference_update(still)
         for family, announcer in self._announcers.items():
             failed |= await announcer.announce(vip for vip in still if vip.family is family)
-        announced = [vip for vip in still if vip not in failed and vip in self._held]
+        # What was refuted while others were still being announced is looked at again.
+        announced = [vip for vip in still if vip not in failed and vip in self._held and vip not in self._refuted]
         for vip in announced:
             self._held[vip] = Held(vip, self._held[vip].ends, announced=True)
             self._tell(vip)
@@ -117,10 +129,18 @@ class Holdings(Mapping[Vip, Held]):
             self._held[vip] = attrs.evolve(self._held[vip], announced=False)
             self._tell(vip)
 
+    def refute(self, vips: Collection[Vip]) -> list[Vip]:
+        """Count *vips* as not announced, where they are held; return those that were."""
+        self._refuted.update(vip for vip in vips if vip in self._held)
+        wrong = [vip for vip in vips if self.is_announced(vip)]
+        self.announce_no_more(wrong)
+        return wrong
+
     async def release(self, vips: Collection[Vip]) -> Mapping[Vip, Exception]:
         """Withdraw *vips*, then take them off their links; return what failed, and why."""
         for family, announcer in self._announcers.items():
             await announcer.withdraw(vip for vip in vips if vip.family is family)
+        self._refuted.difference_update(vips)
         before = {vip: self._held.pop(vip) for vip in vips}
         failed = await self._addresses.remove(tuple(vips))
         for vip in vips:
@@ -134,7 +154,9 @@ class Holdings(Mapping[Vip, Held]):
 
     def lost(self, address: IPAddress, interface: str) -> list[Vip]:
         """Note that *address* is gone from *interface*; return what was held by that."""
-        gone = [vip for vip in self._held if vip.address == address and vip.interface == interface]
+        # Thousands may go at once: each is looked up, or that would take minutes.
+        lengths = [length for length in self._prefix_lengths if length <= Family.of(address).bits]
+        gone = [vip for length in lengths if (vip := Vip(address, interface, length)) in self._held]
         self.uncertain(gone)
         return gone
 
@@ -154,3 +176,7 @@ class Holdings(Mapping[Vip, Held]):
         while self._held:
             self._empty.clear()
             await self._empty.wait()
+
+
+def _chunks(steps: Sequence[Hold], size: int) -> list[Sequence[Hold]]:
+    return [steps[at : at + size] for at in range(0, len(steps), size)]

@@ -1,7 +1,7 @@
 """What the core lends backends on a real machine: ``kubevip.backend.Host``."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -9,6 +9,7 @@ import attrs
 
 from kubevip.backend import BpfInstruction, Link, Route
 from kubevip.errors import NetworkError
+from kubevip.model import Vip
 from kubevip.ports import Links, Routes
 
 
@@ -29,16 +30,32 @@ class Frames(Protocol):
     ) -> AbstractContextManager[None]:
         """Hand arriving frames to *received* while the context is open."""
 
+    def gather(
+        self,
+        interface: str,
+        ethertype: int,
+        received: Callable[[bytes, float], None],
+        *,
+        bpf: Sequence[BpfInstruction] = (),
+        group: bytes = b"",
+    ) -> AbstractContextManager[Callable[[], None]]:
+        """Keep arriving frames while the context is open, and hand them to *received* when asked for."""
+
 
 @attrs.define(eq=False)
 class LocalHost:
-    """This node, as backends see it. *on_recovery* is called when one says that what has failed may succeed now."""
+    """This node, as backends see it.
+
+    *on_failure* is called with VIPs that one says to be announced no more, *on_recovery* when what has failed may
+    succeed now.
+    """
 
     node: str
     settings: Mapping[str, str]
     _links: Links
     _frames: Frames
     on_recovery: Callable[[], None] = lambda: None
+    on_failure: Callable[[Collection[Vip]], None] = lambda _vips: None
     _routes: Routes | None = attrs.field(default=None, kw_only=True)
 
     def now(self) -> float:
@@ -52,6 +69,10 @@ class LocalHost:
     def interfaces(self) -> Sequence[str]:
         """Return the names of all interfaces that there are now."""
         return self._links.names()
+
+    def failed(self, vips: Collection[Vip]) -> None:
+        """Say that *vips* are announced no more."""
+        self.on_failure(vips)
 
     def recovered(self) -> None:
         """Say that what has failed may succeed now."""
@@ -72,6 +93,18 @@ class LocalHost:
     ) -> AbstractContextManager[None]:
         """Hand each frame of *ethertype* that arrives on *interface* to *received*."""
         return self._frames.listen(interface, ethertype, received, bpf=bpf, group=group)
+
+    def gather(
+        self,
+        interface: str,
+        ethertype: int,
+        received: Callable[[bytes, float], None],
+        *,
+        bpf: Sequence[BpfInstruction] = (),
+        group: bytes = b"",
+    ) -> AbstractContextManager[Callable[[], None]]:
+        """Keep each frame of *ethertype* that arrives on *interface* until it is asked for."""
+        return self._frames.gather(interface, ethertype, received, bpf=bpf, group=group)
 
     async def routes(self, table: int, protocol: int) -> Sequence[Route]:
         """Return the routes to single addresses that *protocol* has in *table* now."""

@@ -23,6 +23,7 @@ from kubevip.lease import Timing
 from kubevip.model import Family, IPAddress, LeaseKey, Term, Vip
 from kubevip.ports import Addresses, Links
 from kubevip.reconcile import Hold
+from kubevip.runtime.agenda import Agenda
 from kubevip.runtime.announcer import Announcer
 from kubevip.runtime.clearance import Clearance, Conflict, Manner
 from kubevip.runtime.handover import Handover
@@ -83,8 +84,7 @@ class Keeper:
     _followers: list[Callable[[Vip], None]] = attrs.field(factory=list, init=False)
     _log: VipLog = attrs.field(init=False)
     _held: Holdings = attrs.field(init=False)
-    _dirty: set[Vip] = attrs.field(factory=set, init=False)
-    _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    _agenda: Agenda = attrs.field(init=False)
     _handover: Handover = attrs.field(init=False)
     _clearance: Clearance = attrs.field(init=False)
     _retry: Retry[Vip] = attrs.field(init=False)
@@ -102,6 +102,7 @@ class Keeper:
         self._held = Holdings(
             self._addresses, self._announcers, self._putting, self._log, self.may_announce, self._tell
         )
+        self._agenda = Agenda(lambda vip: self.term_of(vip) is not None, self._mandates.may_claim)
         self._handover = Handover(self._announcers, self._links.get, self._look_at)
         self._clearance = Clearance(self._announcers, self._links.get, self._held.find, self._look_at, self._contested)
         self._retry = Retry(self._look_at)
@@ -111,11 +112,15 @@ class Keeper:
     # What is wanted
 
     def want(self, vip: Vip, lease: LeaseKey) -> None:
-        """Hold *vip* whenever this node leads *lease*."""
+        """Hold *vip* whenever this node leads *lease*. Held by another Lease it stays, where this node leads both."""
         if self._mandates.lease(vip) == lease:
             return
-        self.unwant(vip)
-        self._mandates.assign(vip, lease)
+        if self._mandates.term(vip) is not None and self.leads(lease):
+            self._handover.forget((vip,))
+            self._mandates.reassign(vip, lease)
+        else:
+            self.unwant(vip)
+            self._mandates.assign(vip, lease)
         self._look_at((vip,))
 
     def unwant(self, vip: Vip) -> None:
@@ -140,7 +145,7 @@ class Keeper:
         if not self._mandates.unassign(vip):
             return
         self._clearance.forget((vip,))
-        if vip in self._held and self._carries(vip.interface):
+        if self._lingers(vip):
             self._held.announce_no_more((vip,))
             self._handover.begin((vip,), self._now() + self.linger)
         else:
@@ -160,14 +165,15 @@ class Keeper:
 
     # What the electors tell
 
-    def campaigning(self, lease: LeaseKey, cause: Cause) -> None:
+    def campaigning(self, lease: LeaseKey, cause: Cause, *, strange: Collection[Vip] = ()) -> None:
         """A write is on its way by which this node may come to lead *lease*.
 
         Where its last holder has not said that it goes, somebody may still answer: that is asked meanwhile.
-        Who answers after the Lease of a known holder was deleted is that holder, who waits to see us.
+        Who answers after the Lease of a known holder was deleted is that holder, who waits to see us. Of *strange* VIPs
+        the Lease says nothing: its last holder may not have had them.
         """
-        of_strangers = Manner.INSIST if lease in self._tidy else Manner.YIELD
-        self._clear(self._mandates.governed_by(lease), cause, of_strangers)
+        vips = [vip for vip in self._mandates.governed_by(lease) if vip not in strange]
+        self._clear(vips, cause, Manner.INSIST if lease in self._tidy else Manner.YIELD)
 
     def _clear(self, vips: Collection[Vip], cause: Cause, of_strangers: Manner) -> None:
         if cause in (Cause.VACANT, Cause.MISSED):
@@ -185,7 +191,7 @@ class Keeper:
         if lease not in self._tidy and standing is not Standing.VACANT:
             self._tidy.add(lease)
             self._untidy.add(lease)
-            self._wake.set()
+            self._agenda.wake()
         if term is not None:
             self._mandates.lead(lease, term)
             if not self._mandates.leaves(lease):
@@ -207,23 +213,49 @@ class Keeper:
             self._handover.begin(reached, self._now() + self.linger)
         elif standing is Standing.EXPIRED:
             self._handover.forget(vips)
+        if led and len(vips) < len(self._mandates.governed_by(lease)):
+            # Who gives up at once what an agent before it held has not come to hold it: it may be on our link yet.
+            self._untidy.add(lease)
         self._clearance.forget(self._mandates.governed_by(lease))
         self._look_at(self._mandates.governed_by(lease))
 
-    def expect_successor(self, lease: LeaseKey) -> None:
-        """Look out for a successor from now on, and claim nothing any more: *lease* is about to be released."""
-        self._mandates.leave(lease)
-        self._handover.watch([vip for vip in self._mandates.governed_by(lease) if vip in self._held])
+    def expect_successor(self, *leases: LeaseKey) -> None:
+        """Look out for successors from now on, and claim nothing any more: *leases* are about to be released."""
+        vips: list[Vip] = []
+        for lease in leases:
+            self._mandates.leave(lease)
+            vips += (vip for vip in self._mandates.governed_by(lease) if vip in self._held)
+        self._handover.watch(vips)
+        self._look_at(vip for vip in vips if not self._lingers(vip))
+
+    def forget(self, lease: LeaseKey) -> None:
+        """Drop what is known of *lease*, for which nobody campaigns here any more."""
+        self._mandates.forget(lease)
+        self._tidy.discard(lease)
+        self._untidy.discard(lease)
 
     def hurry(self) -> None:
         """Try at once what has failed: a backend says that it may succeed now."""
         self._retry.hurry()
+
+    def reannounce(self, vips: Collection[Vip]) -> None:
+        """Announce *vips* anew: a backend says that they, which were announced, are so no more."""
+        self._held.refute(vips)
+        self._look_at(vip for vip in vips if vip in self._held)
 
     # What it tells
 
     def governed_by(self, lease: LeaseKey) -> Collection[Vip]:
         """Return the VIPs that are to be held by whoever leads *lease*."""
         return self._mandates.governed_by(lease)
+
+    def leads(self, lease: LeaseKey) -> bool:
+        """Tell whether this node leads *lease*, and isn't about to release it."""
+        return self._mandates.leads(lease) and not self._mandates.leaves(lease)
+
+    def holds(self, vip: Vip) -> bool:
+        """Tell whether *vip* is on its link here, as far as is known, whatever the reason."""
+        return vip in self._held
 
     def carries(self, lease: LeaseKey) -> bool:
         """Tell whether a link is up that a VIP of *lease* belongs on; without a VIP none is needed."""
@@ -320,11 +352,11 @@ class Keeper:
                 end()
 
     async def _reconcile(self) -> None:
-        dirty, self._dirty = self._dirty, set()
+        dirty = self._agenda.take()
         led = {
             vip: term
             for vip in dirty
-            if (term := self._mandates.term(vip)) is not None and (vip in self._held or self._mandates.may_claim(vip))
+            if (term := self._mandates.term(vip)) is not None and (self._mandates.may_claim(vip) or self._lingers(vip))
         }
         # What is on our link needs no asking: to remove it for that would be an outage.
         self._clearance.grant(vip for vip in led if self._held.is_on_link(vip) and not self._clearance.rival(vip))
@@ -348,6 +380,10 @@ class Keeper:
             await self._hold(plan.hold)
         await self._tidy_up()
 
+    def _lingers(self, vip: Vip) -> bool:
+        """Tell whether *vip* stays for a successor: nobody is reached by a link that is down, so it goes before."""
+        return vip in self._held and self._carries(vip.interface)
+
     async def _release(self, vips: Collection[Vip]) -> None:
         if not vips:
             return
@@ -369,14 +405,15 @@ class Keeper:
         return {vip.family for vip in self._held if self._mandates.term(vip) is not None}
 
     async def _tidy_up(self) -> None:
-        """Remove what another agent left on our links, once per Lease, when it is known who leads."""
+        """Remove what another agent left on our links, when it is known who leads."""
         if self._strays:
             strays, self._strays = self._strays, set()
             await remove_leftovers(self._addresses, [vip for vip in strays if vip not in self._held], keep=())
         while self._untidy:
             lease = self._untidy.pop()
             vips = self._mandates.governed_by(lease)
-            await remove_leftovers(self._addresses, vips, keep=vips if self._mandates.leads(lease) else ())
+            keep = vips if self._mandates.leads(lease) else [vip for vip in vips if vip in self._held]
+            await remove_leftovers(self._addresses, vips, keep=keep)
 
     # What happens to it
 
@@ -414,15 +451,13 @@ class Keeper:
             self._log.write(logging.ERROR, f"failed in {doing}", vips, reason=text)
 
     def _look_at(self, vips: Iterable[Vip]) -> None:
-        self._dirty.update(vips)
-        if self._dirty:
-            self._wake.set()
+        self._agenda.add(vips)
 
     async def _wait(self) -> None:
         """Wait until there is something to look at, at the latest until the first term ends."""
         with anyio.move_on_after(self._mandates.first_end() - self._now()) as scope:
-            await self._wake.wait()
-        self._wake.clear()
+            await self._agenda.wait()
+        self._agenda.clear()
         if scope.cancelled_caught:
             for lease in self._mandates.ended():
                 self.standing(lease, Standing.EXPIRED, None)

@@ -51,12 +51,12 @@ GROUPS = 0x40 | 0x400
 
 
 class Bird:
-    """BIRD on *machine*, with or without the kernel's table."""
+    """BIRD on *machine*."""
 
-    def __init__(self, machine: Machine, directory: str, *, kernel: bool) -> None:
+    def __init__(self, machine: Machine, directory: str, text: str) -> None:
         self.control = Path(directory) / "ctl"
         config = Path(directory) / "bird.conf"
-        config.write_text((KERNEL if kernel else "") + CONFIG)
+        config.write_text(text)
         program = shutil.which("bird", path="/usr/sbin:/usr/bin:/sbin") or sys.exit("no bird: install bird2")
         with machine.entered():
             self.process = subprocess.Popen(
@@ -130,9 +130,9 @@ def vips(family: Family, count: int) -> list[Vip]:
 
 
 @contextlib.contextmanager
-def bird_on(segment: Segment, *, kernel: bool) -> Iterator[Bird]:
+def bird_on(machine: Machine, text: str) -> Iterator[Bird]:
     with tempfile.TemporaryDirectory(prefix="kubevip-bench-") as directory:
-        bird = Bird(segment.machines["router"], directory, kernel=kernel)
+        bird = Bird(machine, directory, text)
         try:
             yield bird
         finally:
@@ -161,7 +161,7 @@ async def singles(segment: Segment) -> list[Figure]:
     """One route at a time, to the router's kernel and out of it."""
     figures = []
     routes = Routes(segment.machines["router"])
-    with bird_on(segment, kernel=True):
+    with bird_on(segment.machines["router"], KERNEL + CONFIG):
         async with speaking() as backend:
             for family in Family:
                 times: dict[str, list[float]] = {"announce": [], "withdraw": []}
@@ -184,7 +184,7 @@ async def bulk(segment: Segment) -> list[Figure]:
     """Ten thousand routes into BIRD, and out of it."""
     times: dict[str, list[float]] = {"announced": [], "withdrawn": []}
     chosen = vips(Family.IPV4, MANY)
-    with bird_on(segment, kernel=False) as bird:
+    with bird_on(segment.machines["router"], CONFIG) as bird:
         async with speaking() as backend:
             for _ in range(BULK_RUNS):
                 for verb, what, expected in (("announce", "announced", MANY), ("withdraw", "withdrawn", 0)):
@@ -210,7 +210,7 @@ async def cuts(segment: Segment) -> list[Figure]:
     """The node's cable is pulled: its route leaves the router's kernel."""
     routes, times = Routes(segment.machines["router"]), []
     (vip,) = vips(Family.IPV4, 1)
-    with bird_on(segment, kernel=True):
+    with bird_on(segment.machines["router"], KERNEL + CONFIG):
         async with speaking("10.7.0.2:65001:::::true;50;50;3") as backend:
             await backend.announce(vip)
             for _ in range(CUTS):

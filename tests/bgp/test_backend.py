@@ -110,6 +110,49 @@ async def test_announcement_that_failed_reaches_the_router_when_it_comes(monkeyp
             await backend.announce(VIP)
 
 
+async def test_core_is_told_what_nobody_hears_any_more_when_the_last_session_ends(monkeypatch):
+    monkeypatch.setattr("kubevip_bgp.GRACE", 0.1)
+    port = free_port()
+    machine = host(port)
+    async with BgpBackend(machine) as backend:
+        async with router(port, monkeypatch) as known:
+            await backend.announce(VIP)
+            await backend.announce(Vip.parse("10.0.0.202", interface="eth0"))
+            await backend.withdraw(Vip.parse("10.0.0.202", interface="eth0"))
+            await until(lambda: known == {ip_network("10.0.0.201/32")})
+            assert machine.failures == []
+        await until(lambda: machine.failures)
+        assert machine.failures == [VIP]
+        with pytest.raises(
+            NetworkError, match=r"no BGP session: .*Administrative Shutdown \(6/2\), it says 'kubevip stops'"
+        ):
+            await backend.announce(VIP)
+
+
+async def test_core_is_not_told_of_a_session_that_ends_while_another_one_goes_on(monkeypatch):
+    port, other = free_port(), free_port()
+    peers = f"127.0.0.1:65001:::{port},127.0.0.2:65002:::{other}"
+    machine = host(port, bgp_peers=peers)
+    second = Identity(number=65002, identifier=IPv4Address("10.0.0.98"), accept=True, connect=False, port=other)
+    here = Source(address=IPv4Address("127.0.0.2"))
+    async with router(port, monkeypatch), BgpBackend(machine) as backend:
+        async with Speaker(second, [Neighbor(address=LOOPBACK, number=65000)], here, dict):
+            await until(lambda: all(each.established for each in backend.peerings()))
+            await backend.announce(VIP)
+        await until(lambda: not backend.peerings()[1].established)
+        assert backend.peerings()[0].established
+        assert machine.failures == []
+
+
+async def test_core_is_told_nothing_at_the_planned_end(monkeypatch):
+    port = free_port()
+    machine = host(port)
+    async with router(port, monkeypatch):
+        async with BgpBackend(machine) as backend:
+            await backend.announce(VIP)
+        assert machine.failures == []
+
+
 async def test_what_failed_and_was_withdrawn_reaches_nobody(monkeypatch):
     monkeypatch.setattr("kubevip_bgp.GRACE", 0.1)
     port = free_port()

@@ -180,7 +180,10 @@ def test_same_name_in_another_namespace_is_another_slice(known):
         (endpoint(ready=False), 0),
         (endpoint(ready=None), 1),
         (endpoint(ready=False, serving=True), 1),
-        (endpoint(ready=True, serving=False), 0),
+        # publishNotReadyAddresses: kube-proxy sends to it.
+        (endpoint(ready=True, serving=False), 1),
+        (endpoint(ready=False, serving=False), 0),
+        (endpoint(ready=False, serving=False, terminating=True), 0),
         (endpoint(ready=False, serving=True, terminating=True), 1),
         ({"addresses": ["10.1.0.1"], "nodeName": "node1"}, 1),
         ({"addresses": [], "nodeName": "node1"}, 0),
@@ -189,6 +192,17 @@ def test_same_name_in_another_namespace_is_another_slice(known):
 def test_endpoint_counts_while_it_serves(known, found, count):
     SliceSink(known).applied(slice_of("web-1", "web", found))
     assert known.counts == {WEB: Endpoints(count, count)}
+
+
+def test_last_endpoint_counts_until_it_serves_no_more(known):
+    sink = SliceSink(known)
+    for found, count in (
+        (endpoint(serving=True, terminating=False), 1),
+        (endpoint(ready=False, serving=True, terminating=True), 1),
+        (endpoint(ready=False, serving=False, terminating=True), 0),
+    ):
+        sink.applied(slice_of("web-1", "web", found))
+        assert known.counts == {WEB: Endpoints(count, count)}
 
 
 def test_endpoint_without_a_node_is_not_here(known):

@@ -1,5 +1,6 @@
 """Agents in BGP mode, with BIRD as the router: which node announces what, and what becomes of it."""
 
+import json
 import re
 
 import pytest
@@ -13,7 +14,7 @@ from tests.waiting import until
 
 pytestmark = [pytest.mark.peer, pytest.mark.asyncio(loop_scope="module")]
 
-ROUTER, VIP, WEB = "172.31.0.77", "10.44.0.1", "10.44.0.2"
+ROUTER, VIP, WEB, OTHER = "172.31.0.77", "10.44.0.1", "10.44.0.2", "10.44.0.3"
 PEER = """\
 protocol bgp {name} {{
     local {router} as 65001; neighbor {address} as 65000; passive; {options}
@@ -106,6 +107,22 @@ async def test_services_are_announced_by_the_nodes_that_serve_them(cluster, rout
     await router.wait_via(WEB)
 
 
+async def test_route_stays_until_the_last_endpoint_serves_no_more(cluster, router, stopping):
+    await start(cluster, cp_enable="false")
+    await cluster.add_service("rolling", WEB, endpoints=("node1",), externalTrafficPolicy="Local")
+    await cluster.add_service("marker", OTHER, endpoints=("node2",), externalTrafficPolicy="Local")
+    await router.wait_via(WEB, "node1")
+    await cluster.set_endpoints("rolling", "node1", ready=False, serving=True, terminating=True)
+    # What comes behind it has been dealt with: so has it.
+    await cluster.set_endpoints("marker", "node1")
+    await router.wait_via(OTHER, "node1")
+    assert await router.via(WEB) == ["node1"]
+    await cluster.set_endpoints("rolling", "node1", ready=False, serving=False, terminating=True)
+    await router.wait_via(WEB, bound=2)
+    await cluster.delete_service("rolling")
+    await cluster.delete_service("marker")
+
+
 async def is_published(cluster, name, address):
     return (await cluster.published(name))[0] == [address]
 
@@ -153,6 +170,68 @@ async def test_elected_control_plane_is_announced_by_its_holder_alone(cluster, r
     assert await cluster.stop_agent(holder) == 0
     (other,) = set(cluster.nodes) - {holder}
     await router.wait_via(VIP, other)
+
+
+async def test_elected_holder_that_no_router_hears_hands_over(cluster, router, stopping):
+    await start(cluster, address=VIP, svc_enable="false", vip_leaderelection="true")
+    holder = await until(lambda: only(router, VIP), 10)
+    (other,) = set(cluster.nodes) - {holder}
+    await router.tell(f'disable {holder} "maintenance"')
+    await router.wait_via(VIP, other, bound=12)
+    assert await cluster.holder_of(CONTROL_PLANE) == other
+    await cluster.wait_logged(holder, "giving up the Lease", reason="it says 'maintenance'")
+    assert 'reason="unheard"} 1.0' in (await cluster.ask(holder, "/metrics"))[1]
+    # A candidate that is heard again is a candidate, and takes nothing back by itself.
+    await router.tell(f"enable {holder}")
+    await cluster.wait_ready(holder)
+    assert await cluster.holder_of(CONTROL_PLANE) == other
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def events_allowed(cluster):
+    """What ``kubevip manifest rbac --events`` adds to the rights of kube-vip."""
+    group, name = "rbac.authorization.k8s.io", "writes-events"
+    rules = [{"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]}]
+    role = {"kind": "ClusterRole", "metadata": {"name": name}, "rules": rules}
+    subject = {"kind": "ServiceAccount", "name": "kube-vip", "namespace": "kube-system"}
+    reference = {"apiGroup": group, "kind": "ClusterRole", "name": name}
+    binding = {"kind": "ClusterRoleBinding", "metadata": {"name": name}, "subjects": [subject], "roleRef": reference}
+    for manifest in (role, binding):
+        await cluster.create({"apiVersion": f"{group}/v1", **manifest})
+
+
+async def test_node_that_no_router_hears_is_not_said_to_announce_a_service(cluster, router, stopping, events_allowed):
+    await start(cluster, cp_enable="false")
+    await cluster.add_service("heard", WEB, endpoints=("node1",))
+    await router.wait_via(WEB, "node1", "node2")
+    await until(lambda: is_published(cluster, "heard", WEB), 5)
+    await until(lambda: serves(cluster, "node1", 1), 5)
+    await router.tell('disable node1 "maintenance"')
+    await until(lambda: serves(cluster, "node1", 0), 5)
+    assert (await cluster.ask("node1", "/readyz"))[0] == 503
+    text = "Administrative Shutdown (6/2), it says 'maintenance'"
+    assert text in (await cluster.ask("node1", "/metrics"))[1]
+    await until(lambda: has_event(cluster, "default", "heard", "NotAnnounced", text), 5)
+    await until(lambda: has_event(cluster, "default", "node1", "PeerLost", text), 5)
+    # The other node goes on, and the address is reached by it.
+    assert await serves(cluster, "node2", 1)
+    assert await is_published(cluster, "heard", WEB)
+    await router.tell("enable node1")
+    await until(lambda: serves(cluster, "node1", 1), 10)
+    await until(lambda: has_event(cluster, "default", "node1", "PeerEstablished", ROUTER), 5)
+    await cluster.delete_service("heard")
+
+
+async def serves(cluster, node, count):
+    told = (await cluster.ask(node, "/metrics"))[1]
+    found = re.search(r'kube_vip_active_services{namespace="default"} (\d+)', told)
+    return (int(found[1]) if found else 0) == count
+
+
+async def has_event(cluster, namespace, name, reason, text):
+    events = json.loads(await cluster.client.request("GET", f"/api/v1/namespaces/{namespace}/events"))["items"]
+    about = [each for each in events if each["involvedObject"]["name"] == name and each["reason"] == reason]
+    return any(text in each["message"] for each in about)
 
 
 async def only(router, address):
@@ -219,7 +298,9 @@ async def test_wrong_peer_ends_the_agent_with_its_name_and_without_its_password(
     assert "hush" not in str(line)
 
 
-async def test_peers_come_from_annotations_of_the_node_when_they_are_complete(cluster, router, stopping):
+async def test_peers_come_from_annotations_of_the_node_when_they_are_complete(
+    cluster, router, stopping, events_allowed
+):
     ours = {"node-asn": "65000", "src-ip": cluster.address_of("node1"), "peer-asn": "65001"}
     annotations = {f"example.com/{name}": text for name, text in ours.items()} | {"example.com/peer": "x"}
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node1", "annotations": annotations}}
@@ -233,6 +314,13 @@ async def test_peers_come_from_annotations_of_the_node_when_they_are_complete(cl
     await router.wait_via(VIP, "node1")
     await cluster.wait_ready("node1")
     await cluster.wait_logged("node1", "an annotation of the node means nothing here", annotation="example.com/peer")
+    _status, metrics = await cluster.ask("node1", "/metrics")
+    assert 'kubevip_node_annotation_unknown{annotation="example.com/peer"} 1.0' in metrics
+    for reason, text in (
+        ("AnnotationUnknown", "example.com/peer means"),
+        ("AnnotationsIncomplete", "peer-ip is missing"),
+    ):
+        await until(lambda reason=reason, text=text: has_event(cluster, "default", "node1", reason, text), 5)
 
 
 async def test_agent_that_waits_for_annotations_can_be_stopped(cluster, stopping):

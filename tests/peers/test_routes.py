@@ -13,7 +13,7 @@ from tests.waiting import until
 
 pytestmark = [pytest.mark.peer, pytest.mark.asyncio(loop_scope="module")]
 
-VIP, SIX, WEB = "10.44.0.1", "fd44::1", "10.44.0.2"
+VIP, SIX, WEB, OTHER = "10.44.0.1", "fd44::1", "10.44.0.2", "10.44.0.3"
 CONFIG = """\
 router id {address};
 protocol device {{}}
@@ -91,6 +91,21 @@ async def test_routes_of_services_follow_their_endpoints(cluster, daemons, stopp
     await cluster.set_endpoints("web")
     await daemons["node1"].wait_imported()
     await cluster.delete_service("web")
+
+
+async def test_route_stays_until_the_last_endpoint_serves_no_more(cluster, daemons, stopping):
+    await start(cluster, cp_enable="false")
+    await cluster.add_service("rolling", WEB, endpoints=("node1",), externalTrafficPolicy="Local")
+    await cluster.add_service("marker", OTHER, endpoints=("node2",), externalTrafficPolicy="Local")
+    await daemons["node1"].wait_imported(WEB)
+    await cluster.set_endpoints("rolling", "node1", ready=False, serving=True, terminating=True)
+    # What comes behind it has been dealt with: so has it.
+    await cluster.set_endpoints("marker", "node1")
+    await daemons["node1"].wait_imported(WEB, OTHER)
+    await cluster.set_endpoints("rolling", "node1", ready=False, serving=False, terminating=True)
+    await daemons["node1"].wait_imported(OTHER, bound=2)
+    await cluster.delete_service("rolling")
+    await cluster.delete_service("marker")
 
 
 async def test_route_that_somebody_removes_is_put_again(cluster, daemons, stopping):

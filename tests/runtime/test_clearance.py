@@ -205,3 +205,17 @@ async def test_a_term_that_ended_while_it_was_asked_takes_nothing(segment: Segme
         a.lead(cause=Cause.ABSENT)
         await anyio.sleep(30)
         assert a.host.addresses.changes == []
+
+
+@virtual
+async def test_where_others_may_announce_it_as_well_nobody_is_asked(
+    segment: Segment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with keeping(segment, VIP) as a:
+        monkeypatch.setattr(type(a.backends[VIP.family]), "exclusive", False)
+        await hold_elsewhere(segment, VIP, until=1000)
+        a.lead(cause=Cause.EXPIRED)
+        a.keeper.want(VIP2, LEASE)
+        await anyio.sleep(0.001)
+        assert a.present == {VIP, VIP2}
+        assert "probe" not in a.verbs(VIP) + a.verbs(VIP2)

@@ -123,8 +123,8 @@ class TestCluster(Cluster):
         if endpoints:
             await self.set_endpoints(name, *endpoints)
 
-    async def set_endpoints(self, name: str, *nodes: str) -> None:
-        """Let the Service have a ready endpoint on each of *nodes*."""
+    async def set_endpoints(self, name: str, *nodes: str, **conditions: bool) -> None:
+        """Let the Service have an endpoint on each of *nodes*, ready unless *conditions* say otherwise."""
         manifest = {
             "apiVersion": "discovery.k8s.io/v1",
             "kind": "EndpointSlice",
@@ -135,7 +135,7 @@ class TestCluster(Cluster):
             },
             "addressType": "IPv4",
             "endpoints": [
-                {"addresses": [f"10.1.0.{number}"], "nodeName": node, "conditions": {"ready": True}}
+                {"addresses": [f"10.1.0.{number}"], "nodeName": node, "conditions": conditions or {"ready": True}}
                 for number, node in enumerate(nodes, start=1)
             ],
             "ports": [{"port": 7000, "protocol": "UDP", "name": ""}],
