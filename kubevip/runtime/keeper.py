@@ -155,7 +155,7 @@ class Keeper:
     def sweep(self, vips: Iterable[Vip]) -> None:
         """Remove what another process of this agent has left of *vips*, which other nodes are to hold now."""
         self._strays.update(vips)
-        self._wake.set()
+        self._agenda.wake()
 
     def yield_to(self, vip: Vip, mac: str, pause: float) -> None:
         """Let go of *vip* because of another machine; after *pause* seconds hold it again when that is silent."""

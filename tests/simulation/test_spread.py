@@ -6,12 +6,13 @@ from collections import Counter
 import anyio
 import pytest
 
+from kubevip.lease import Timing
 from kubevip.testing.process import Clock
 from kubevip.testing.simulation.chronicle import Moved
 from kubevip.testing.simulation.faults_api import ApiCut
 from kubevip.testing.simulation.faults_stored import EndpointsGone
 from kubevip.testing.simulation.promises import Promises
-from kubevip.testing.simulation.scenario import _TIMINGS, DRIFT, names
+from kubevip.testing.simulation.scenario import DRIFT, names
 from kubevip.testing.simulation.server import SERVICES, ApiServer
 from kubevip.testing.simulation.troubles import draw_faults
 from kubevip.testing.simulation.world import ServicePlan, World
@@ -31,11 +32,18 @@ from tests.simulation.spread import (
     settled,
 )
 
+TIMINGS = (
+    Timing(duration=3, renew_deadline=2, retry_period=0.5),
+    Timing(duration=4, renew_deadline=3, retry_period=1),
+    QUICK,
+    Timing(duration=8, renew_deadline=5, retry_period=2),
+)
+
 
 def drawn(seed: int) -> SpreadScenario:
     dice = chance(seed)
     nodes, count = names(dice.choice((2, 3, 3, 4, 5))), dice.randint(1, 6)
-    timing = dice.choice(_TIMINGS)
+    timing = dice.choice(TIMINGS)
     services = []
     for number in range(count):
         addresses = [FIRST if dice.random() < 0.2 else FIRST + number]
