@@ -361,6 +361,7 @@ class Agent:
             unelected=self._campaigns.unelected,
             own=self._campaigns.electors.keys() - common_leases(self.settings),
             peerings=parts.peerings() if parts else (),
+            spread=self._spread.spread.statistics() if self._spread else None,
             meaningless=self._annotated.meaningless if self._annotated else (),
         )
 

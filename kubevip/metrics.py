@@ -53,6 +53,7 @@ def metrics(now: AgentStatistics) -> Iterator[Metric]:
         yield from _health(now.health, label)
     yield from _takeovers(now, label)
     yield from _conflicts(now)
+    yield from _spread(now)
     yield from _peerings(now.peerings)
     meaningless = [((name,), 1) for name in now.meaningless]
     yield _gauge("kubevip_node_annotation_unknown", "1 for each that means nothing here", ["annotation"], meaningless)
@@ -203,6 +204,17 @@ def _conflicts(now: AgentStatistics) -> Iterator[Metric]:
     values = [((str(vip), mac, vip.interface), 1) for vip, macs in (held | left).items() for mac in macs]
     help_text = "1 while another machine claims an address of ours"
     yield _gauge("kubevip_conflict_info", help_text, ["vip", "mac", "interface"], values)
+
+
+def _spread(now: AgentStatistics) -> Iterator[Metric]:
+    found = now.spread
+    if found is not None:
+        loads = [((node,), found.loads.get(node, 0)) for node in found.present]
+        help_text = "Services by the node that holds them (svc_placement=spread)"
+        yield _gauge("kubevip_spread_services", help_text, ["node"], loads)
+        yield _gauge("kubevip_spread_own_addresses", "Addresses that records give to this node", [], [((), found.own)])
+        moves = [((kind,), count) for kind, count in found.moves.items()]
+        yield _counter("kubevip_spread_moves", "Addresses taken and handed over, Leases taken away", ["kind"], moves)
 
 
 def _name(own: Collection[LeaseKey], lease: LeaseKey) -> str:

@@ -8,6 +8,7 @@ from kubevip.accounts import AccountsStatistics
 from kubevip.backend import Peering, silence
 from kubevip.controllers.health import HealthStatistics
 from kubevip.controllers.services import ServicesStatistics
+from kubevip.controllers.spread import SpreadStatistics
 from kubevip.election import Standing
 from kubevip.kube.reflector import ReflectorStatistics
 from kubevip.model import LeaseKey, ServiceKey
@@ -47,6 +48,7 @@ class AgentStatistics:
     unelected: bool = False
     own: Collection[LeaseKey] = ()
     peerings: tuple[Peering, ...] = ()
+    spread: SpreadStatistics | None = None
     meaningless: tuple[str, ...] = ()
 
     def ailments(self) -> list[str]:
