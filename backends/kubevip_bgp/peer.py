@@ -5,7 +5,7 @@ import logging
 import os
 import random
 from collections.abc import Callable, Mapping
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 import attrs
 
@@ -28,6 +28,8 @@ CONNECT_TIMEOUT = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 # RFC 4271 section 10: so much of each pause, at least, so that many nodes don't come at once.
 JITTER = 0.75
+# On an interface; more are not remembered.
+MOST_ROUTERS = 16
 
 
 @attrs.frozen(kw_only=True)
@@ -53,7 +55,7 @@ class Peer:
     """A router that is told all of *routes*. *changed* is called when it comes to be established, or ceases to be.
 
     *restarting* says for how many seconds more routes of before are to be kept: until then nobody is told that
-    this was all.
+    this was all. *located* is called when the address of an unnumbered one is known, or is another one.
     """
 
     neighbor: Neighbor
@@ -64,6 +66,7 @@ class Peer:
     changed: Callable[[], None]
     active: bool = True
     restarting: Callable[[], float] = lambda: 0.0
+    located: "Callable[[Peer], None]" = lambda _peer: None
 
     _random: Callable[[], float] = random.random
     _connections: list[Connection] = attrs.field(factory=list, init=False)
@@ -75,6 +78,7 @@ class Peer:
     _attempts: int = attrs.field(default=0, init=False)
     _malformed: int = attrs.field(default=0, init=False)
     _complaint: str = attrs.field(default="", init=False)
+    _known: list[IPv6Address] = attrs.field(factory=list, init=False)
     _closing: bool = attrs.field(default=False, init=False)
     _free: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
@@ -138,7 +142,34 @@ class Peer:
         """Tell whether the last session was worth its wait; those that end at once are tried later and later."""
         return self._since > 0 and asyncio.get_running_loop().time() - self._since > pause
 
+    def meet(self, router: IPv6Address) -> None:
+        """There is a router on the interface of this peer, which has no address of its own.
+
+        Where there are more than one they are tried in turn: the right one agrees to a session.
+        """
+        if router not in self._known:
+            self._known = [*self._known[-MOST_ROUTERS + 1 :], router]
+        if not self.neighbor.found:
+            self._turn_to(router)
+            self.hurry()
+
+    def _turn(self) -> None:
+        """Try the next router, where the last one was not to be had."""
+        if self._since == 0 and len(self._known) > 1:
+            places: dict[IPAddress, int] = {router: place for place, router in enumerate(self._known, start=1)}
+            self._turn_to(self._known[places.get(self.neighbor.address, 0) % len(self._known)])
+
+    def _turn_to(self, router: IPv6Address) -> None:
+        self.neighbor = attrs.evolve(self.neighbor, address=router)
+        log.info("found a router", extra={"peer": self.neighbor.name, "address": str(router)})
+        self.located(self)
+
     async def _connect(self) -> None:
+        if not self.neighbor.found:
+            self._tell(f"no router advertises itself on {self.neighbor.interface}")
+            return
+        if self._attempts:
+            self._turn()
         self._attempts += 1
         self._since = 0.0
         connection = self._new(ours=True)
@@ -267,7 +298,13 @@ class Peer:
         host, index = connection.local_address
         interfaces = self.interfaces()
         local: IPAddress = ip_address(f"{host}%{self._scope(index)}" if index else host)
-        hops = own_next_hops(local, self.neighbor.next_hops, interfaces, self.source.interface)
+        hops = own_next_hops(
+            local,
+            self.neighbor.next_hops,
+            interfaces,
+            self.source.interface,
+            extended=agreed.extended_next_hop,
+        )
         spoken = {family: addresses for family, addresses in hops.items() if family in agreed.families}
         return Export(number=self.local.number, internal=self.local.internal, next_hops=spoken)
 

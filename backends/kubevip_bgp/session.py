@@ -31,6 +31,7 @@ class Local:
     families: frozenset[Afi] = frozenset(Afi)
     graceful_restart: GracefulRestart | None = None
     extended_message: bool = True
+    extended_next_hop: bool = False
 
     @property
     def internal(self) -> bool:
@@ -44,19 +45,21 @@ class Local:
             four_octet_as=self.number,
             route_refresh=True,
             extended_message=self.extended_message,
+            extended_next_hop=self.extended_next_hop,
             graceful_restart=self.graceful_restart,
         )
 
 
 @attrs.frozen(kw_only=True)
 class Agreed:
-    """What both sides have agreed on."""
+    """What both sides have agreed on. *extended_next_hop*: IPv4 routes may go by an IPv6 address."""
 
     terms: Terms
     families: frozenset[Afi]
     hold_time: int
     keepalive: float
     peer: Open
+    extended_next_hop: bool = False
 
 
 @attrs.frozen
@@ -242,6 +245,7 @@ class Session:
             hold_time=hold_time,
             keepalive=min(local.keepalive or hold_time, hold_time / KEEPALIVES),
             peer=message,
+            extended_next_hop=told.extended_next_hop and local.extended_next_hop,
         )
         self._happened.append(Opened(message))
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Self
@@ -18,7 +19,7 @@ from kubevip_bgp.peer import Peer, PeerStatistics
 from kubevip_bgp.prefixes import Afi, Prefix
 from kubevip_bgp.routes import Route
 from kubevip_bgp.session import Local
-from kubevip_bgp.sockets import Source, listen
+from kubevip_bgp.sockets import Source, listen, sign
 from kubevip_bgp.watchdogs import Watchdogs
 
 log = logging.getLogger(__name__)
@@ -152,6 +153,7 @@ class Speaker:
                 hold_time=identity.hold_time,
                 keepalive=identity.keepalive,
                 graceful_restart=self._restart(),
+                extended_next_hop=neighbor.address.version == 6,
             ),
             source=self.source,
             routes=self._routes,
@@ -159,6 +161,7 @@ class Speaker:
             changed=self.changed,
             active=identity.connect,
             restarting=self._still_restarting,
+            located=self._locate,
         )
 
     def _restart(self) -> GracefulRestart | None:
@@ -201,7 +204,24 @@ class Speaker:
             known = peer.neighbor.address
             if known == seen or (known.is_link_local and int(known) == int(seen)):
                 return peer
-        return None
+        if not isinstance(seen, IPv6Address) or not seen.is_link_local:
+            return None
+        self.meet(seen)
+        return next((peer for peer in self._peers if peer.neighbor.interface == seen.scope_id), None)
+
+    def meet(self, router: IPv6Address) -> None:
+        """Tell the unnumbered peer on the interface of *router*, where there is one, that this may be it."""
+        for peer in self._peers:
+            if peer.neighbor.interface and peer.neighbor.interface == router.scope_id:
+                peer.meet(router)
+
+    def _locate(self, peer: Peer) -> None:
+        """Prepare what needs the address of an unnumbered *peer*."""
+        for server in self._servers:
+            for sock in server.sockets:
+                if sock.family == socket.AF_INET6 and peer.neighbor.password:
+                    sign(sock, peer.neighbor)
+        self._watchdogs.watch(peer, self._peers.index(peer) + 1)
 
     def statistics(self) -> tuple[PeerStatistics, ...]:
         """Return a snapshot of each peer."""
