@@ -10,7 +10,7 @@ from typing import Self
 
 import attrs
 
-from kubevip.plugin import Host, NetworkError
+from kubevip.plugin import Host, IPAddress, NetworkError
 from kubevip_bgp.advertisements import (
     ADVERTISEMENT,
     ALL_NODES,
@@ -31,6 +31,28 @@ EVERY = 10.0
 FIRST = (0.0, 1.0, 2.0, 4.0)
 # How soon is looked again for an interface that isn't there, or is down.
 AGAIN = 1.0
+# On an interface; more are not remembered.
+MOST = 16
+
+
+@attrs.define(eq=False)
+class Routers:
+    """The routers that advertise themselves on one interface, to be tried in turn."""
+
+    _known: dict[IPAddress, IPv6Address] = attrs.field(factory=dict, init=False)
+
+    def add(self, router: IPv6Address) -> None:
+        """Remember *router*; the one that has been known for longest goes where there are too many."""
+        self._known.setdefault(router, router)
+        if len(self._known) > MOST:
+            del self._known[next(iter(self._known))]
+
+    def after(self, address: IPAddress) -> IPv6Address | None:
+        """Return the one that comes after *address*; ``None`` where there is no other one."""
+        known = list(self._known)
+        place = known.index(address) + 1 if address in known else 0
+        other = self._known[known[place % len(known)]] if known else None
+        return other if other != address else None
 
 
 @attrs.define(eq=False)

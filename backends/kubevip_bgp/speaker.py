@@ -10,15 +10,16 @@ from typing import Self
 import attrs
 
 from kubevip.plugin import IPAddress, NetworkError
+from kubevip_bgp.agreement import Local
 from kubevip_bgp.capabilities import GracefulRestart
+from kubevip_bgp.history import PeerStatistics
 from kubevip_bgp.hops import Interfaces
 from kubevip_bgp.messages import encode
 from kubevip_bgp.neighbors import PORT, Neighbor
 from kubevip_bgp.notification import Code, Notification
-from kubevip_bgp.peer import Peer, PeerStatistics
+from kubevip_bgp.peer import Peer
 from kubevip_bgp.prefixes import Afi, Prefix
 from kubevip_bgp.routes import Route
-from kubevip_bgp.session import Local
 from kubevip_bgp.sockets import Source, listen, sign
 from kubevip_bgp.watchdogs import Watchdogs
 

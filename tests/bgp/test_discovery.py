@@ -15,7 +15,7 @@ from kubevip_bgp.advertisements import (
     sender_of,
     solicitation,
 )
-from kubevip_bgp.discovery import EVERY, Discovery
+from kubevip_bgp.discovery import EVERY, MOST, Discovery, Routers
 
 from kubevip.testing import FakeHost, Segment, virtual
 from kubevip.testing.bpf import accepts
@@ -57,6 +57,19 @@ SOLICITED = (
     "02000000000b"
 )
 FRAMES = [(ADVERTISED, ADVERTISEMENT), (SOLICITED, SOLICITATION)]
+
+
+def test_routers_are_tried_in_turn_and_no_more_than_a_few_are_remembered():
+    routers, many = Routers(), [IPv6Address(f"fe80::{number:x}%eth0") for number in range(1, MOST + 3)]
+    assert routers.after(IPv6Address("::%eth0")) is None
+    routers.add(many[0])
+    assert routers.after(many[0]) is None
+    for router in many:
+        routers.add(router)
+    tried = [many[-1]]
+    while (found := routers.after(tried[-1])) not in tried:
+        tried.append(found)
+    assert set(tried) == set(many[-MOST:])
 
 
 def test_frames_are_written_byte_for_byte():

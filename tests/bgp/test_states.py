@@ -4,13 +4,14 @@ from ipaddress import IPv4Address
 from itertools import product
 
 import pytest
+from kubevip_bgp.agreement import Ended, Local
 from kubevip_bgp.capabilities import Capabilities
 from kubevip_bgp.fsm import TABLE, Action, Event, State
 from kubevip_bgp.messages import KEEPALIVE, Open, Stream, Update, encode
 from kubevip_bgp.messages import RouteRefresh as Refresh
 from kubevip_bgp.notification import Notification
 from kubevip_bgp.prefixes import Afi
-from kubevip_bgp.session import Ended, Local, Session
+from kubevip_bgp.session import Session
 
 # RFC 4271 section 8.2.2: the next state, and after a slash the NOTIFICATION that is sent. A dot: nothing happens.
 EXPECTED = """
