@@ -33,7 +33,7 @@ class GracefulRestart:
 
 @attrs.frozen(kw_only=True)
 class Capabilities:
-    """What one side can do. *families* is empty where it doesn't say: then it speaks of IPv4 alone.
+    """What one side can do. *families* are those that it names, as far as they are known here.
 
     *extended_next_hop*: IPv4 routes may go by an IPv6 next hop (RFC 8950).
     """
@@ -45,6 +45,12 @@ class Capabilities:
     extended_next_hop: bool = False
     graceful_restart: GracefulRestart | None = None
     others: tuple[tuple[int, bytes], ...] = ()
+
+    @property
+    def spoken(self) -> frozenset[Afi]:
+        """The families that it speaks of, of those that are known here: IPv4, unless it names some (RFC 4760)."""
+        names_some = self.families or any(code == MULTIPROTOCOL for code, _value in self.others)
+        return self.families if names_some else frozenset({Afi.IPV4})
 
 
 def encode_capabilities(capabilities: Capabilities) -> bytes:

@@ -150,7 +150,7 @@ class Session:
             raise ProtocolError("the peer speaks of no address family that we do", Code.OPEN, 7)
 
     def _common_families(self, peer: Open) -> frozenset[Afi]:
-        return self.local.families & (peer.capabilities.families or {Afi.IPV4})
+        return self.local.families & peer.capabilities.spoken
 
     def agree(self, message: Message | None, _told: Notification | None, _now: float) -> None:
         """Take the lesser of what both sides can and want."""
