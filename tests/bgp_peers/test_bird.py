@@ -181,6 +181,26 @@ async def test_ttl_security_of_both_sides_lets_neighbours_through(bird, node):
     await bird.wait_routes(V4)
 
 
+async def test_packets_that_may_come_from_afar_are_dropped_by_ttl_security(bird, node):
+    bird.start_with("passive; multihop 2;")
+    # BIRD accepts with a TTL of 255, and goes on with 2.
+    speaker = await node.speak(source=Source(ttl_security=True), hold_time=3, keepalive=1)
+    await wait_reason(speaker, "nothing was heard for the hold time")
+    assert speaker.statistics()[0].flaps == 0
+
+
+async def test_peer_that_is_said_to_be_further_away_may_be_so(bird, node):
+    bird.start_with("passive; multihop 2;")
+    speaker = await node.speak(neighbor=attrs.evolve(PEER, multihop=True))
+    announce(speaker, V4)
+
+    # It looks for the way to the next hop in its own table, which is empty here.
+    async def learnt():
+        return V4 in await bird.tell("show route")
+
+    await until(learnt, 10)
+
+
 async def test_session_starts_from_the_given_address_and_interface(bird, node, segment):
     await run_on(segment.machines["node"], "ip", "addr", "add", "10.7.0.5/24", "dev", "eth0")
     bird.start_with(neighbor="10.7.0.5")
