@@ -13,8 +13,9 @@ from kubevip.campaigns import Campaign, Campaigns
 from kubevip.claims import CONTROL_PLANE, Claims
 from kubevip.config import Settings, kubeconfig_candidates
 from kubevip.controllers.annotated import Annotated
+from kubevip.controllers.electing import Electing
 from kubevip.controllers.health import Health
-from kubevip.controllers.ownership import Ownership
+from kubevip.controllers.ownership import AtOnce, Ownership
 from kubevip.controllers.peers import NodeTeller, Peers
 from kubevip.controllers.placing import AUTO, Placing
 from kubevip.controllers.publishing import Publishing
@@ -23,20 +24,31 @@ from kubevip.dump import dump
 from kubevip.errors import BrokenBackend, ConfigError, UnknownBackend
 from kubevip.kube.events import Events
 from kubevip.kube.leases import KubeLeases
+from kubevip.kube.leasewatch import SharedLeases
 from kubevip.kube.publisher import Publisher
 from kubevip.kube.reflector import Reflector
-from kubevip.kube.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES, EndpointSlice, EndpointsObject, Service
+from kubevip.kube.resources import (
+    ENDPOINT_SLICES,
+    ENDPOINTS,
+    SERVICES,
+    EndpointSlice,
+    EndpointsObject,
+    RawLease,
+    Service,
+)
 from kubevip.kube.sinks import EndpointsSink, ServiceSink, SliceSink
 from kubevip.lease import Timing
 from kubevip.metrics import exposition, metrics
 from kubevip.model import Family, LeaseKey, Vip
 from kubevip.net.routes import default_interface
+from kubevip.persevice import OwnCampaigns, claims, elects_per_service
 from kubevip.ports import Api, Links
 from kubevip.registry import Registry
 from kubevip.runtime.supervise import supervised
 from kubevip.safeguards import Safeguards
 from kubevip.server import Server
-from kubevip.service import ClassFilter
+from kubevip.service import OF_OWN_LEASES, ClassFilter
+from kubevip.spreadmode import SpreadMode
 from kubevip.statistics import AgentStatistics
 from kubevip.surroundings import Surroundings
 
@@ -47,7 +59,10 @@ BGP, ROUTES = ("bgp",), ("routes",)
 # How often the routing table is looked at where that is set to 0, in seconds.
 _LOOK_EVERY = 5.0
 
-AnyReflector = Reflector[Service] | Reflector[EndpointSlice] | Reflector[EndpointsObject]
+# What svc_placement says where all nodes share the Services.
+SPREAD = "spread"
+
+AnyReflector = Reflector[RawLease] | Reflector[Service] | Reflector[EndpointSlice] | Reflector[EndpointsObject]
 
 
 @attrs.define(eq=False)
@@ -63,9 +78,11 @@ class Agent:
     _waiting: str = attrs.field(default="", init=False)
     _annotated: Annotated | None = attrs.field(default=None, init=False)
     _campaigns: Campaigns = attrs.field(init=False)
+    _electing: Electing | None = attrs.field(default=None, init=False)
     _safeguards: Safeguards | None = attrs.field(default=None, init=False)
     _services: Services | None = attrs.field(default=None, init=False)
     _health: Health | None = attrs.field(default=None, init=False)
+    _spread: SpreadMode | None = attrs.field(default=None, init=False)
     _reflectors: dict[str, AnyReflector] = attrs.field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -179,10 +196,16 @@ class Agent:
         services = settings.services_lease if settings.services.enable else None
         addresses = settings.control_plane.addresses if control_plane else ()
         governing = dict.fromkeys(addresses, control_plane) if control_plane else {}
-        ownership = Ownership(Claims(governing, services), parts.keeper)
         timing = self._timing()
         self._health = health = Health(settings, client, leases, parts.keeper, parts.links, timing, parts.unheard)
-        for key in dict.fromkeys(key for key in (control_plane, services) if key is not None):
+        if services and settings.services.placement == SPREAD:
+            mode = SpreadMode.assemble(settings, client, leases, parts, timing, governing)
+            self._spread, services = mode, mode.campaign(settings, self._campaigns, health, parts)
+            ownership = Ownership(Claims(mode.spread), parts.keeper, mode.spread)
+        else:
+            holding = self._elect_per_service(client, parts, health, tasks) if elects_per_service(settings) else None
+            ownership = Ownership(claims(settings), parts.keeper, holding or AtOnce(parts.keeper))
+        for key in dict.fromkeys(key for key in (control_plane, services) if key and key not in self._campaigns):
             self._campaigns.add(key, leases, parts, health, safeguards, tasks)
         await self._surroundings.warn(tuple(self._campaigns.electors))
         if control_plane:
@@ -192,8 +215,17 @@ class Agent:
             self._start_services(client, events, ownership, placing, services, tasks)
             if services != control_plane:
                 tasks.start_soon(self._campaign_when_synced, self._campaigns[services])
+            if self._electing is not None:
+                tasks.start_soon(self._campaign_when_synced, self._electing)
         tasks.start_soon(health.run)
         tasks.start_soon(supervised, "renewing credentials", client.keep_credentials_fresh)
+
+    def _elect_per_service(self, client: Api, parts: Parts, health: Health, tasks: anyio.abc.TaskGroup) -> Electing:
+        store = SharedLeases(client, self._surroundings.wall)
+        tasks.start_soon(supervised, "watching Leases", store.run)
+        own = OwnCampaigns(self.settings, self._timing(), self._campaigns, store, parts, health, tasks)
+        self._electing = own.electing()
+        return self._electing
 
     def _start_services(
         self,
@@ -217,16 +249,20 @@ class Agent:
             classes,
             placing.service,
             events,
-            lambda: campaign.term is not None,
-            names_host=lease in self._campaigns.electors,
+            self._spread.spread.speaks if self._spread else lambda: campaign.term is not None,
+            names_host=settings.services.election or lease in self._campaigns.electors,
+            unheeded={} if elects_per_service(settings) else OF_OWN_LEASES,
         )
         self._reflectors = _reflectors(client, services, settings)
+        if self._spread:
+            self._reflectors["nodeleases"] = self._spread.leases.reflector
+            self._spread.start(services, tasks)
         for reflector in self._reflectors.values():
             tasks.start_soon(reflector.run)
         if not settings.services.disable_updates:
             tasks.start_soon(supervised, "publishing", Publishing(services, Publisher(client)).run)
 
-    async def _campaign_when_synced(self, campaign: Campaign) -> None:
+    async def _campaign_when_synced(self, campaign: Campaign | Electing) -> None:
         """Whoever leads has to know what there is to hold: a node that may not list Services leaves it to others."""
         for reflector in self._reflectors.values():
             await reflector.wait_synced()
@@ -292,6 +328,8 @@ class Agent:
         log.info("stopping")
         bound = self.settings.election.linger + self._timing().attempt_timeout
         with anyio.move_on_after(bound) as scope:
+            if self._electing is not None:
+                self._electing.stop()
             await self._campaigns.resign(parts)
         if scope.cancelled_caught:
             log.warning("stopping without a word from the API server; the Leases end by themselves")
@@ -326,11 +364,12 @@ class Agent:
 
 def _reflectors(client: Api, services: Services, settings: Settings) -> dict[str, AnyReflector]:
     namespace = settings.services.namespace or ""
+    spread = settings.services.placement == SPREAD
     found: dict[str, AnyReflector] = {
         "services": Reflector(client, SERVICES, ServiceSink(services), namespace=namespace)
     }
     if settings.services.enable_endpoints:
-        found["endpoints"] = Reflector(client, ENDPOINTS, EndpointsSink(services), namespace=namespace)
+        found["endpoints"] = Reflector(client, ENDPOINTS, EndpointsSink(services, spread), namespace=namespace)
     else:
-        found["endpointslices"] = Reflector(client, ENDPOINT_SLICES, SliceSink(services), namespace=namespace)
+        found["endpointslices"] = Reflector(client, ENDPOINT_SLICES, SliceSink(services, spread), namespace=namespace)
     return found

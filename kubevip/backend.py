@@ -168,6 +168,24 @@ class Host(Protocol):
         :raises NetworkError: if the interface is gone.
         """
 
+    def gather(
+        self,
+        interface: str,
+        ethertype: int,
+        received: Callable[[bytes, float], None],
+        *,
+        bpf: Sequence[BpfInstruction] = (),
+        group: bytes = b"",
+    ) -> AbstractContextManager[Callable[[], None]]:
+        """Have the kernel keep each frame of *ethertype* that arrives on *interface* while the context is open.
+
+        A call of what the context returns hands them to *received*, each with the time of its arrival on the clock of
+        ``now()``. That is for those who look often anyway: a frame that is kept wakes nobody. *bpf* and *group* are
+        as for ``listen()``.
+
+        :raises NetworkError: if the interface is gone.
+        """
+
     async def routes(self, table: int, protocol: int) -> Sequence[Route]:
         """Return the routes to single addresses that *protocol* has in *table* now, of both families.
 

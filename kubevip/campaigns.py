@@ -12,7 +12,7 @@ from kubevip.controllers.health import Health
 from kubevip.lease import Timing
 from kubevip.model import LeaseKey
 from kubevip.ports import LeaseStore
-from kubevip.runtime.elector import Elector, ElectorStatistics
+from kubevip.runtime.elector import Elector, ElectorStatistics, Follower
 from kubevip.runtime.pulse import Pulse, PulseStatistics
 from kubevip.runtime.reprieve import OnApiLoss, Reprieve
 from kubevip.runtime.supervise import supervised
@@ -28,6 +28,8 @@ class Campaigns:
 
     _settings: Settings
     _timing: Timing
+    follower: Follower | None = None
+    """Who is told of all elections in place of the keeper, and tells that."""
     electors: dict[LeaseKey, Elector] = attrs.field(factory=dict, init=False)
     _all: dict[LeaseKey, Campaign] = attrs.field(factory=dict, init=False)
     _pulses: dict[LeaseKey, Pulse] = attrs.field(factory=dict, init=False)
@@ -49,13 +51,23 @@ class Campaigns:
         tasks: anyio.abc.TaskGroup,
     ) -> None:
         """Make the campaign for *lease*; whoever wants it runs it. What serves it runs in *tasks* from now on."""
+        follower = self.follower or parts.keeper
         if self._elects(lease):
             self._all[lease] = self.electors[lease] = elector = self._elector(lease, store, parts, safeguards, tasks)
             health.watch(elector, hears=partial(self._heard, lease))
         else:
-            self._all[lease] = unelected = Unelected(lease, self._settings.node.name, self._timing, parts.keeper)
+            self._all[lease] = unelected = Unelected(lease, self._settings.node.name, self._timing, follower)
             if self._settings.control_plane.enable and lease == self._settings.control_plane.lease:
                 health.gate(unelected)
+
+    def join(self, elector: Elector) -> None:
+        """Count *elector* among the campaigns, as long as it campaigns."""
+        self._all[elector.lease] = self.electors[elector.lease] = elector
+
+    def leave(self, lease: LeaseKey) -> None:
+        """Count the campaign for *lease* no more: it has ended."""
+        self._all.pop(lease, None)
+        self.electors.pop(lease, None)
 
     def _elects(self, lease: LeaseKey) -> bool:
         """Tell whether addresses have one holder.
@@ -74,15 +86,16 @@ class Campaigns:
     ) -> Elector:
         """Make the elector of a Lease, with heartbeats and a reprieve where they are asked for, and are of use."""
         node, election = self._settings.node.name, self._settings.election
+        follower = self.follower or parts.keeper
         if self._settings.bgp.enable:
-            return Elector(lease, node, self._timing, store, parts.keeper)
+            return Elector(lease, node, self._timing, store, follower)
         manner, governed = OnApiLoss(election.on_api_loss), parts.keeper.governed_by
         if election.failover == "off":
-            elector = Elector(lease, node, self._timing, store, parts.keeper)
+            elector = Elector(lease, node, self._timing, store, follower)
             reprieve = Reprieve(elector, manner, parts.announcers, parts.links.get, governed)
         else:
             holds_on = manner is OnApiLoss.HOLD
-            pulse = Pulse(parts.host, parts.keeper, parts.announcers, governed, election.heartbeat, holds_on)
+            pulse = Pulse(parts.host, follower, parts.announcers, governed, election.heartbeat, holds_on)
             pulse.witnesses = safeguards.company(lease, tasks)
             elector = Elector(lease, node, self._timing, store, pulse)
             pulse.attach(elector)
@@ -99,11 +112,11 @@ class Campaigns:
 
     async def resign(self, parts: Parts) -> None:
         """Release all Leases at once, and wait until each address is let go of, when its successor is seen."""
-        for lease, campaign in self._all.items():
-            parts.keeper.expect_successor(lease)
+        parts.keeper.expect_successor(*self._all)
+        for campaign in tuple(self._all.values()):
             campaign.resign()
         async with anyio.create_task_group() as tasks:
-            for campaign in self._all.values():
+            for campaign in tuple(self._all.values()):
                 tasks.start_soon(campaign.wait_ended)
             tasks.start_soon(parts.keeper.wait_released)
 

@@ -79,7 +79,7 @@ class Candidate:
 
     It starts out knowing nothing. ``resign()`` makes it give up the Lease, if it has it, and campaign no
     more; ``step_down()`` makes it give it up once. *deference* returns for how many seconds it leaves a Lease that
-    may be taken to others, from the record on; ``inf`` is for ever.
+    may be taken to others, from the record on; ``inf`` is for ever. It renews *phase* seconds after the common beat.
     """
 
     lease: LeaseKey
@@ -87,6 +87,7 @@ class Candidate:
     timing: Timing
     _random: Callable[[], float] = random.random
     deference: Callable[[Record | None], float] = lambda _record: 0.0
+    phase: float = 0.0
 
     _known: bool = attrs.field(default=False, init=False)
     _record: Record | None = attrs.field(default=None, init=False)
@@ -215,7 +216,7 @@ class Candidate:
     def _hold_or_campaign(self, now: float) -> Write | Wait:
         if self.leading(now):
             assert self._granted is not None
-            due = -math.inf if self._renewal_wanted else self.timing.beat_after(self._granted)
+            due = -math.inf if self._renewal_wanted else self.timing.beat_after(self._granted - self.phase) + self.phase
             return Wait(due) if now < due else self._claim(Cause.RENEWAL)
         if self._record is not None and self._ours(self._record):
             return self._claim(Cause.OURS)

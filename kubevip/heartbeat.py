@@ -35,9 +35,12 @@ DESTINATION = bytes.fromhex("036b76697068")
 MISSED = 3
 # After so many intervals, and so many seconds, who has never heard the holder of a badge knows that it won't.
 DEAF_INTERVALS, DEAF_SECONDS = 10, 3.0
-_MAGIC, _VERSION = b"kvhb", 1
+MAGIC, VERSION = b"kvhb", 1
 _HEAD = struct.Struct("!4sBBHIQ8sB")
 _MAC = 16
+# Where things are in a frame, and how short it can be.
+AT_MAGIC, AT_VERSION, AT_TERM, AT_LEASE = 14, 18, 22, 34
+SHORTEST = 14 + _HEAD.size + 2 * _MAC
 _LONGEST_NAME = 253
 _KEY = 32
 
@@ -65,6 +68,9 @@ class Reach(enum.IntEnum):
     AWAY = 2
 
 
+_ROLES, _REACHES = frozenset(Role), frozenset(Reach)
+
+
 @attrs.frozen
 class Badge:
     """What a holder says in the Lease of its heartbeats. It counts while the Lease names *holder* in *term*.
@@ -83,11 +89,7 @@ class Badge:
     def parse(cls, text: str) -> Self | None:
         """Read it; what is none is nothing."""
         parts = text.split()
-        if (
-            len(parts) not in (5, 6)
-            or parts[0] != f"v{_VERSION}"
-            or not (parts[1].isdecimal() and parts[2].isdecimal())
-        ):
+        if len(parts) not in (5, 6) or parts[0] != f"v{VERSION}" or not (parts[1].isdecimal() and parts[2].isdecimal()):
             return None
         try:
             keys = [bytes.fromhex(part) for part in parts[3:-1]]
@@ -100,7 +102,7 @@ class Badge:
 
     def __str__(self) -> str:
         keys = " ".join(key.hex() for key in (self.key, self.previous) if key)
-        return f"v{_VERSION} {self.term} {round(1000 * self.interval)} {keys} {self.holder}"
+        return f"v{VERSION} {self.term} {round(1000 * self.interval)} {keys} {self.holder}"
 
 
 @attrs.frozen
@@ -124,8 +126,8 @@ def seal(beat: Beat, badge: Badge, mac: bytes) -> bytes:
     """Return *beat* as a frame from the link-layer address *mac*."""
     name = beat.sender.encode()[:_LONGEST_NAME]
     head = _HEAD.pack(
-        _MAGIC,
-        _VERSION,
+        MAGIC,
+        VERSION,
         beat.reach << 4 | beat.role,
         round(1000 * beat.interval),
         beat.term,
@@ -165,7 +167,7 @@ def unseal(frame: bytes, lease: LeaseKey, badge: Badge) -> Beat:
     by = macs[:_MAC] if term == badge.term else macs[_MAC:]
     if term < badge.term or not hmac.compare_digest(by, _sign(body, badge.key)):
         raise Unreadable("its key is another one")
-    if role not in set(Role) or reach not in set(Reach):
+    if role not in _ROLES or reach not in _REACHES:
         raise Unreadable(f"its role is {role}, and what it knows of the API server {reach}")
     try:
         name = body[_HEAD.size :].decode()
@@ -175,13 +177,13 @@ def unseal(frame: bytes, lease: LeaseKey, badge: Badge) -> Beat:
 
 
 def _unpack(frame: bytes) -> tuple[bytes, int, int, int, int, int, bytes, int]:
-    if len(frame) < 14 + _HEAD.size + 2 * _MAC or len(frame) > 14 + _HEAD.size + 255 + 2 * _MAC + 64:
+    if len(frame) < SHORTEST or len(frame) > 14 + _HEAD.size + 255 + 2 * _MAC + 64:
         raise Unreadable(f"it has {len(frame)} octets")
     fields: tuple[bytes, int, int, int, int, int, bytes, int] = _HEAD.unpack_from(frame, 14)
-    if fields[0] != _MAGIC:
+    if fields[0] != MAGIC:
         raise Unreadable("it is something else")
-    if fields[1] != _VERSION:
-        raise Unreadable(f"its version is {fields[1]}, and ours {_VERSION}")
+    if fields[1] != VERSION:
+        raise Unreadable(f"its version is {fields[1]}, and ours {VERSION}")
     return fields
 
 

@@ -10,6 +10,7 @@ from kubevip.backend import Host, Link, Route
 from kubevip.errors import NetworkError
 from kubevip.lease import Claim, Record
 from kubevip.model import Family, IPAddress, LeaseKey, Vip
+from kubevip.placement import Network
 
 __all__ = [
     "Addresses",
@@ -156,6 +157,9 @@ class Links(Protocol):
 
     def towards(self, address: IPAddress) -> tuple[str, int] | None:
         """Return interface and prefix length of the node's own network that *address* is in, where there is one."""
+
+    def subnets(self) -> Sequence[Network]:
+        """Return the networks that the node's own addresses are in, none of them local to the node or to a link."""
 
     def names(self) -> list[str]:
         """Return the names of all interfaces."""

@@ -17,18 +17,23 @@ PREFIX = "kube-vip.io/"
 ADDRESSES = PREFIX + "loadbalancerIPs"
 HOST = PREFIX + "vipHost"
 IGNORE = PREFIX + "ignore"
+LEASE_NAME = PREFIX + "leaseName"
+FORCE_ELECTION = PREFIX + "forcePerServiceElection"
 INTERFACE = PREFIX + "serviceInterface"
 # A condition in the status of a Service: true while another machine claims one of its addresses.
 CONFLICT = "kubevip.io/AddressConflict"
 WITHOUT_ENDPOINTS = PREFIX + "allow-reconcile-without-endpoints"
 # Annotations of kube-vip whose features are not there: a Service that uses one is served without it, and told so.
 NOT_YET = {
-    PREFIX + "leaseName": "Services share one Lease",
-    PREFIX + "forcePerServiceElection": "Services share one Lease",
     PREFIX + "serviceVLAN": "no VLAN interface is made",
     PREFIX + "egress": "connections of the Pods leave with the node's address",
     PREFIX + "ddns": "names are not resolved",
     PREFIX + "forwardUPNP": "no ports are forwarded",
+}
+# Annotations that have no effect where all Services share one Lease.
+OF_OWN_LEASES = {
+    LEASE_NAME: "Services share one Lease; svc_election=true gives each its own",
+    FORCE_ELECTION: "Services share one Lease; per_service_election_on_demand=true gives this one its own",
 }
 
 
@@ -42,6 +47,7 @@ class Reason(enum.Enum):
     NO_CLASS = "it has no loadBalancerClass, and only Services of our class are served"
     NO_ADDRESS = "it has no address yet"
     BAD_ADDRESS = "none of its addresses can be used"
+    BAD_LEASE = "its addresses can't have the Lease that it asks for"
 
 
 class TrafficPolicy(enum.Enum):
@@ -99,7 +105,10 @@ class Wanted:
 
 @attrs.frozen(kw_only=True)
 class ServiceView:
-    """What matters of a Service. *conflict* is what its status says of other machines that claim its addresses."""
+    """What matters of a Service. *conflict* is what its status says of other machines that claim its addresses.
+
+    *created* is its creationTimestamp, whose texts sort as their times do; *version* is its resourceVersion.
+    """
 
     key: ServiceKey
     uid: str = ""
@@ -112,12 +121,20 @@ class ServiceView:
     ingress: tuple[Ingress, ...] = ()
     deleting: bool = False
     conflict: str = ""
+    created: str = ""
+    version: str = attrs.field(default="", eq=False)
 
-    def wants(self, classes: ClassFilter, place: Callable[[IPAddress, str], tuple[str, int]]) -> Wanted | Ignored:
+    def wants(
+        self,
+        classes: ClassFilter,
+        place: Callable[[IPAddress, str], tuple[str, int]],
+        unheeded: Mapping[str, str] = OF_OWN_LEASES,
+    ) -> Wanted | Ignored:
         """Say what the Service asks for.
 
         *place* returns interface and prefix length for an address and the annotated name of an interface,
-        which may be empty, for the default, or ``auto``.
+        which may be empty, for the default, or ``auto``. *unheeded* are annotations that this agent's settings leave
+        without effect, with what is the case instead.
         """
         reason = self._refused(classes)
         if reason is not None:
@@ -130,7 +147,7 @@ class ServiceView:
             return Ignored(Reason.BAD_ADDRESS, "; ".join(problems))
         annotated = self.annotations.get(INTERFACE, "").strip()
         vips = tuple(Vip(address, *place(address, annotated)) for address in addresses)
-        return Wanted(vips, self.policy, self._needs_endpoints(), (*problems, *self._unsupported()))
+        return Wanted(vips, self.policy, self._needs_endpoints(), (*problems, *self._unsupported(unheeded)))
 
     def _refused(self, classes: ClassFilter) -> Reason | None:
         if self.type != "LoadBalancer":
@@ -160,10 +177,12 @@ class ServiceView:
         without = self.annotations.get(WITHOUT_ENDPOINTS, "").lower() == "true"
         return not (without and self.policy is TrafficPolicy.CLUSTER)
 
-    def _unsupported(self) -> list[str]:
+    def _unsupported(self, unheeded: Mapping[str, str]) -> list[str]:
+        found = {f"annotation {name} has no effect yet: {instead}": name for name, instead in NOT_YET.items()}
+        found |= {f"annotation {name} has no effect: {instead}": name for name, instead in unheeded.items()}
         return [
-            f"annotation {name} has no effect yet: {instead}"
-            for name, instead in NOT_YET.items()
+            text
+            for text, name in found.items()
             if name in self.annotations and self.annotations[name].strip().lower() not in ("", "false")
         ]
 
@@ -183,10 +202,14 @@ class ServiceView:
 
 @attrs.frozen
 class Endpoints:
-    """How many endpoints of a Service take traffic: anywhere, and on this node."""
+    """How many endpoints of a Service take traffic: anywhere, and on this node.
+
+    *nodes* are those with such endpoints, where somebody has to know.
+    """
 
     anywhere: int = 0
     here: int = 0
+    nodes: frozenset[str] = frozenset()
 
     def suffice(self, wanted: Wanted) -> bool:
         """Tell whether a Service may be announced from this node."""
@@ -195,7 +218,7 @@ class Endpoints:
         return self.here > 0 if wanted.policy is TrafficPolicy.LOCAL else self.anywhere > 0
 
     def __add__(self, other: "Endpoints") -> "Endpoints":
-        return Endpoints(self.anywhere + other.anywhere, self.here + other.here)
+        return Endpoints(self.anywhere + other.anywhere, self.here + other.here, self.nodes | other.nodes)
 
 
 def parse_addresses(texts: Sequence[str]) -> tuple[list[IPAddress], list[str]]:

@@ -78,9 +78,9 @@ def _free_ports(count: int) -> list[int]:
         return [bound.getsockname()[1] for bound in sockets]
 
 
-def _write_credentials(directory: Path, tokens: Mapping[str, tuple[str, tuple[str, ...]]]) -> None:
+def _write_credentials(directory: Path, host: str, tokens: Mapping[str, tuple[str, tuple[str, ...]]]) -> None:
     authority = trustme.CA()
-    server = authority.issue_cert("127.0.0.1", "localhost")
+    server = authority.issue_cert(*dict.fromkeys((host, "127.0.0.1", "localhost")))
     authority.cert_pem.write_to_path(str(directory / "ca.pem"))
     server.private_key_pem.write_to_path(str(directory / "server.key"))
     server.cert_chain_pems[0].write_to_path(str(directory / "server.pem"))
@@ -103,11 +103,13 @@ def _etcd_command(binary: Path, directory: Path, client: int, peer: int) -> list
     ]
 
 
-def _apiserver_command(binary: Path, directory: Path, port: int, etcd: int, extra: tuple[str, ...]) -> list[str]:
+def _apiserver_command(
+    binary: Path, directory: Path, host: str, port: int, etcd: int, extra: tuple[str, ...]
+) -> list[str]:
     return [
         str(binary),
         f"--etcd-servers=http://127.0.0.1:{etcd}",
-        "--bind-address=127.0.0.1",
+        f"--bind-address={host}",
         f"--secure-port={port}",
         f"--tls-cert-file={directory / 'server.pem'}",
         f"--tls-private-key-file={directory / 'server.key'}",
@@ -166,11 +168,13 @@ def serve_real(
     *,
     users: Mapping[str, tuple[str, ...]] | None = None,
     arguments: tuple[str, ...] = (),
+    host: str = "127.0.0.1",
 ) -> Iterator[RealServer]:
     """Start etcd and kube-apiserver from *assets*; both have ended when the context is left.
 
     *users* are further user names with their groups, each known by the token ``NAME-token``; ``admin``,
-    of ``system:masters``, always is. *arguments* are appended to the command line of kube-apiserver.
+    of ``system:masters``, always is. *arguments* are appended to the command line of kube-apiserver, which listens
+    on *host*.
     It blocks for some seconds: enter it outside of event loops, in a fixture of the session.
     """
     everyone = {"admin": ("system:masters",), **(users or {})}
@@ -179,16 +183,16 @@ def serve_real(
     port, etcd, peer = _free_ports(3)
     log, authority = directory / "apiserver.log", directory / "ca.pem"
     try:
-        _write_credentials(directory, {tokens[user]: (user, groups) for user, groups in everyone.items()})
+        _write_credentials(directory, host, {tokens[user]: (user, groups) for user, groups in everyone.items()})
         server = RealServer(
-            url=f"https://127.0.0.1:{port}",
+            url=f"https://{host}:{port}",
             etcd_url=f"http://127.0.0.1:{etcd}",
             ca_file=authority,
             ssl_context=ssl.create_default_context(cafile=str(authority)),
             tokens=tokens,
         )
         etcd_command = _etcd_command(assets / "etcd", directory, etcd, peer)
-        command = _apiserver_command(assets / "kube-apiserver", directory, port, etcd, arguments)
+        command = _apiserver_command(assets / "kube-apiserver", directory, host, port, etcd, arguments)
         with _process(etcd_command, directory / "etcd.log"), _process(command, log) as process:
             _wait_ready(server, process, log)
             yield server

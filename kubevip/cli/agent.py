@@ -64,6 +64,7 @@ def _run(loaded: Loaded) -> int:
 
     agent = Agent(loaded.settings, settings_of_backends(loaded))
     rarely_look_for_garbage()
+    take_turns_often()
 
     async def main() -> None:
         async with anyio.create_task_group() as tasks:
@@ -97,6 +98,15 @@ def rarely_look_for_garbage() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+
+
+def take_turns_often() -> None:
+    """Let the thread that talks to the kernel go on soon after the kernel's answer, also while the loop is busy.
+
+    It needs the interpreter twice for each batch of addresses, and would wait 5 ms each time: thousands of
+    renewals would come too late.
+    """
+    sys.setswitchinterval(0.0005)
 
 
 async def _obey_signals(

@@ -116,6 +116,13 @@ def _node_name(text: str) -> str:
     return text.lower()
 
 
+def _weight(text: str) -> float:
+    if not _DECIMAL.fullmatch(text) or not 0.01 <= float(text) <= 1000:
+        raise ValueError("write a number from 0.01 to 1000, such as 2 or 0.5")
+    return round(float(text), 3)
+
+
+WEIGHT = Form("weight", _weight, lambda value: f"{value:.3f}".rstrip("0").rstrip("."))
 TEXT: Form[str] = Form("text", str)
 BOOLEAN = Form("boolean", _boolean, lambda value: "true" if value else "false")
 INTEGER = integer()

@@ -183,6 +183,30 @@ def _arp_elects(facts: Facts) -> str | None:
     return f"{facts.shown('vip_leaderelection')} has no effect: ARP mode always elects"
 
 
+def _spread_in_arp_mode(facts: Facts) -> str | None:
+    services = facts.settings.services
+    if not services.enable or services.placement != "spread" or facts.settings.arp.enable:
+        return None
+    return f"{facts.shown('svc_placement')} works in ARP mode; where routers spread the traffic, leave it out"
+
+
+def _spread_or_election(facts: Facts) -> str | None:
+    services = facts.settings.services
+    if services.placement != "spread" or not (services.election or services.election_on_demand):
+        return None
+    shown = [facts.shown(name) for name in ("svc_election", "per_service_election_on_demand") if name in facts.given]
+    return f"{facts.shown('svc_placement')} needs no election for each Service; leave out {', '.join(shown)}"
+
+
+def _spread_expires(facts: Facts) -> str | None:
+    settings = facts.settings
+    usual = settings.election.failover == "off" and settings.election.on_api_loss == "fence"
+    if not settings.services.enable or settings.services.placement != "spread" or usual:
+        return None
+    names = [name for name in ("vip_failover", "vip_on_api_loss") if name in facts.given]
+    return f"{', '.join(map(facts.shown, names))}: with svc_placement=spread for the control plane's address alone"
+
+
 def _arp_floor(facts: Facts) -> str | None:
     given = facts.given.get("vip_arpRate")
     if given is None or int(given.text) / 1000 == facts.settings.arp.rate:
@@ -206,6 +230,8 @@ PROBLEMS = (
     Rule(_TIMING, _lease_length),
     Rule(("prometheus_server", "health_check_port"), _ports_differ),
     Rule(("vip_on_api_loss", "vip_failover"), _quorum_is_heard),
+    Rule(("svc_enable", "svc_placement", "vip_arp"), _spread_in_arp_mode),
+    Rule(("svc_placement", "svc_election", "per_service_election_on_demand"), _spread_or_election),
     Rule(("bgp_enable", "bgp_peers", "bgp_peeraddress", "annotation"), _peers_known),
 )
 NOTICES = (
@@ -214,6 +240,7 @@ NOTICES = (
     Rule(("vip_routingtable", "vip_leaderelection"), _routes_never_elect),
     Rule(("control_plane_health_check_address", "vip_arp", "vip_leaderelection"), _own_server_gates_no_election),
     Rule(("vip_arp", "vip_leaderelection"), _arp_elects),
+    Rule(("svc_enable", "svc_placement", "vip_failover", "vip_on_api_loss"), _spread_expires),
     Rule(("vip_arpRate",), _arp_floor),
     Rule(("vip_loglevel",), _old_debug),
 )

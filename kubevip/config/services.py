@@ -6,6 +6,11 @@ from kubevip.config import parse as form
 from kubevip.config.setting import NotYet, Origin, setting
 
 _EVERYWHERE = frozenset(Origin)
+_ZONE = form.matching(
+    "zone",
+    r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?",
+    "write a name as in a label: letters, digits, -, _ and ., at most 63 characters",
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -51,7 +56,6 @@ class Services:
         needs=("svc_enable",),
         gate="svc_enable",
         since="0.5.0",
-        support=NotYet("an election for each Service", "leave it out: all Services share one Lease"),
         help="elect a holder for each Service, so that several nodes share the work",
     )
     election_on_demand: bool = setting(
@@ -61,8 +65,34 @@ class Services:
         default=False,
         needs=("svc_enable",),
         since="1.2.2",
-        support=NotYet("an election for annotated Services only", "leave it out: all Services share one Lease"),
-        help="elect a holder for each Service that is annotated for it",
+        help="elect a holder for each Service that is annotated with kube-vip.io/forcePerServiceElection=true",
+    )
+    placement: str = setting(
+        env="svc_placement",
+        flags=("--servicesPlacement",),
+        form=form.choice("together", "spread"),
+        default="together",
+        needs=("svc_enable",),
+        since="kubevip",
+        help="together: one node has the addresses of all Services; spread: all nodes share them (ARP mode)",
+    )
+    weight: float = setting(
+        env="svc_weight",
+        flags=("--servicesWeight",),
+        form=form.WEIGHT,
+        default=1.0,
+        needs=("svc_enable",),
+        since="kubevip",
+        help="how much of the Services this node takes, against others (svc_placement=spread)",
+    )
+    zone: str = setting(
+        env="svc_zone",
+        flags=("--servicesZone",),
+        form=_ZONE,
+        default="",
+        needs=("svc_enable",),
+        since="kubevip",
+        help="zone that this node is in: Services of a group go to different ones (svc_placement=spread)",
     )
     class_only: bool = setting(
         env="lb_class_only",

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import anyio
+import anyio.abc
 import attrs
 
 from kubevip.config import Settings
@@ -16,6 +17,7 @@ from kubevip.runtime.checking import Check, CheckStatistics, Command, Probe, Web
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.fitness import Fitness, FitnessStatistics
 from kubevip.runtime.keeper import Keeper
+from kubevip.runtime.nodefitness import NodeFitness
 from kubevip.runtime.supervise import supervised
 from kubevip.runtime.unelected import Unelected
 
@@ -46,9 +48,12 @@ class Health:
     _timing: Timing
     _unheard: Callable[[], str] = lambda: ""
 
-    _fitness: dict[LeaseKey, Fitness] = attrs.field(factory=dict, init=False)
+    _fitness: dict[LeaseKey, Fitness | NodeFitness] = attrs.field(factory=dict, init=False)
     _checks: list[Check] = attrs.field(factory=list, init=False)
     _own_server: Check | None = attrs.field(default=None, init=False)
+    _cordoned_now: bool = attrs.field(default=False, init=False)
+    _tasks: anyio.abc.TaskGroup | None = attrs.field(default=None, init=False)
+    _scopes: dict[LeaseKey, anyio.CancelScope] = attrs.field(factory=dict, init=False)
     _node: Reflector[SchedulableNode] | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -76,7 +81,7 @@ class Health:
             failback=settings.delay,
         )
         needs_link = not self._settings.node.allow_interface_not_up
-        self._fitness[elector.lease] = Fitness(
+        self._fitness[elector.lease] = fitness = Fitness(
             self._keeper,
             elector,
             self._asking,
@@ -85,9 +90,32 @@ class Health:
             needs_link=needs_link,
             unheard=self._unheard,
         )
-        if self._gates(elector.lease):
-            for check in self._checks:
-                eligibility.report(Ground.UNCHECKED, check.complaint, 0.0)
+        for ground, text in self._known(elector.lease).items():
+            eligibility.report(ground, text, 0.0)
+        if self._tasks is not None:
+            self._attend(elector.lease, fitness, self._tasks)
+
+    def unwatch(self, lease: LeaseKey) -> None:
+        """Gate the election for *lease* no more: it has ended."""
+        self._fitness.pop(lease, None)
+        scope = self._scopes.pop(lease, None)
+        if scope is not None:
+            scope.cancel()
+
+    def _attend(self, lease: LeaseKey, fitness: Fitness | NodeFitness, tasks: anyio.abc.TaskGroup) -> None:
+        self._scopes[lease] = scope = anyio.CancelScope()
+
+        async def attend() -> None:
+            with scope:
+                await supervised("looking after fitness", fitness.run)
+
+        tasks.start_soon(attend)
+
+    def watch_node(self, lease: LeaseKey, fitness: NodeFitness) -> None:
+        """Let *fitness* of this node, of which its own *lease* tells, be what is found here."""
+        self._fitness[lease] = fitness
+        for check in self._checks if self._gates(lease) else ():
+            fitness.report(Ground.UNCHECKED, check.complaint)
 
     def gate(self, campaign: Unelected) -> None:
         """Let *campaign*, before it runs, lead only while this node's own API server is healthy, if that is checked.
@@ -110,23 +138,35 @@ class Health:
         campaign.suspend()
 
     def _gates(self, lease: LeaseKey) -> bool:
-        """Tell whether the checks gate *lease*. One that governs both is gated by what is for either."""
+        """Tell whether the checks gate *lease*. One that governs both is gated by what is for either.
+
+        Whatever isn't the control plane's is of Services: some have Leases of their own.
+        """
         settings = self._settings
-        gated = {
-            "controlplane": [settings.control_plane.lease],
-            "services": [settings.services_lease],
-        }.get(settings.fitness.gates, [lease])
-        return lease in gated
+        if settings.fitness.gates == "controlplane":
+            return lease == settings.control_plane.lease
+        if settings.fitness.gates == "services":
+            return lease == settings.services_lease or lease != settings.control_plane.lease
+        return True
+
+    def _known(self, lease: LeaseKey) -> dict[Ground, str | None]:
+        """Return what counts against this node, or doesn't, for *lease*."""
+        found: dict[Ground, str | None] = {Ground.CORDONED: "" if self._cordoned_now else None}
+        if self._gates(lease):
+            pending = [check.complaint for check in self._checks if not check.has_result]
+            failing = [text for check in self._checks if check.has_result and (text := check.complaint) is not None]
+            found[Ground.CHECK] = "; ".join(failing) if failing else None
+            found[Ground.UNCHECKED] = pending[0] if pending else None
+        return found
 
     def _checked(self) -> None:
-        pending = [check.complaint for check in self._checks if not check.has_result]
-        failing = [text for check in self._checks if check.has_result and (text := check.complaint) is not None]
         for lease, fitness in self._fitness.items():
-            if self._gates(lease):
-                fitness.report(Ground.CHECK, "; ".join(failing) if failing else None)
-                fitness.report(Ground.UNCHECKED, pending[0] if pending else None)
+            for ground, text in self._known(lease).items():
+                if ground is not Ground.CORDONED:
+                    fitness.report(ground, text)
 
     def _cordoned(self, cordoned: bool) -> None:
+        self._cordoned_now = cordoned
         for fitness in self._fitness.values():
             fitness.report(Ground.CORDONED, "" if cordoned else None)
 
@@ -137,11 +177,13 @@ class Health:
             async with anyio.create_task_group() as tasks:
                 for check in self._all_checks():
                     tasks.start_soon(supervised, f"check {check.name}", check.run)
-                for fitness in self._fitness.values():
-                    tasks.start_soon(supervised, "looking after fitness", fitness.run)
+                self._tasks = tasks
+                for lease, fitness in self._fitness.items():
+                    self._attend(lease, fitness, tasks)
                 if self._node is not None:
                     tasks.start_soon(self._node.run)
         finally:
+            self._tasks = None
             unsubscribe()
 
     def _all_checks(self) -> list[Check]:

@@ -5,10 +5,11 @@ from typing import Protocol
 
 import attrs
 
-from kubevip.claims import Claims, User
-from kubevip.model import IPAddress, LeaseKey, Vip
+from kubevip.claims import Changes, Claims, User
+from kubevip.model import IPAddress, LeaseKey, ServiceKey, Vip
 from kubevip.runtime.clearance import Conflict, Manner
 from kubevip.runtime.keeper import Keeper
+from kubevip.service import ServiceView
 
 
 class Watcher(Protocol):
@@ -27,14 +28,52 @@ class Watcher(Protocol):
         """It can't be held here now; that is tried again."""
 
 
+class Holding(Protocol):
+    """Who sees to it that a VIP is held here whenever this node is the one to do so."""
+
+    def want(self, vip: Vip, lease: LeaseKey) -> None:
+        """Hold *vip* whenever this node leads *lease*; where it is wanted under another one, it moves."""
+
+    def unwant(self, vip: Vip) -> None:
+        """Hold *vip* no more; it is removed at once."""
+
+    def hand_over(self, vip: Vip) -> None:
+        """Hold *vip* no more: others can and will. It may stay until one of them is there."""
+
+
+@attrs.define(eq=False)
+class AtOnce:
+    """Under one Lease for all nobody else is there to take a single VIP: what isn't wanted goes at once."""
+
+    _keeper: Keeper
+
+    def want(self, vip: Vip, lease: LeaseKey) -> None:
+        """See ``Holding``."""
+        self._keeper.want(vip, lease)
+
+    def unwant(self, vip: Vip) -> None:
+        """See ``Holding``."""
+        self._keeper.unwant(vip)
+
+    hand_over = unwant
+
+
 @attrs.define(eq=False)
 class Ownership:
-    """The addresses of this agent: who wants them, and which of them are held here."""
+    """The addresses of this agent: who wants them, and which of them are held here.
+
+    *holding* is told what is to be held, in place of the keeper.
+    """
 
     _claims: Claims
     _keeper: Keeper
+    _holding: Holding = attrs.field()
     _watchers: list[Watcher] = attrs.field(factory=list, init=False)
     _rivals: dict[Vip, dict[str, None]] = attrs.field(factory=dict, init=False)
+
+    @_holding.default
+    def _at_once(self) -> Holding:
+        return AtOnce(self._keeper)
 
     def __attrs_post_init__(self) -> None:
         self._keeper.changed = lambda vip: self._tell(vip, lambda watcher, user: watcher.changed(user, vip))
@@ -46,11 +85,38 @@ class Ownership:
 
     def claim(self, user: User, vips: Collection[Vip]) -> None:
         """Let *user* have *vips* and no others."""
-        changes = self._claims.claim(user, vips)
+        self._apply(self._claims.claim(user, vips))
+
+    def serve(
+        self,
+        key: ServiceKey,
+        view: ServiceView | None,
+        asked: Collection[Vip],
+        vips: Collection[Vip],
+        *,
+        elsewhere: bool = False,
+    ) -> None:
+        """Let a Service have *vips* and no others, of those *asked* for, by whichever node can serve them.
+
+        *view* is ``None`` where it is gone. *elsewhere*: other nodes can serve what it doesn't have any more.
+        """
+        touched = {*self._claims.governance.asks(key, view, asked), *self._claims.note(key, vips)}
+        self._apply(self._claims.regovern(touched), elsewhere=elsewhere)
+
+    def objection(self, view: ServiceView) -> str:
+        """Return why no Lease can govern what this Service asks for; empty where one can."""
+        return self._claims.governance.objection(view)
+
+    def regovern(self, addresses: Collection[IPAddress]) -> None:
+        """Act on another Lease governing *addresses* from now on, where one does."""
+        self._apply(self._claims.regovern(addresses))
+
+    def _apply(self, changes: Changes, *, elsewhere: bool = False) -> None:
+        let_go = self._holding.hand_over if elsewhere else self._holding.unwant
         for vip in changes.unwant:
-            self._keeper.unwant(vip)
+            let_go(vip)
         for vip, lease in changes.want.items():
-            self._keeper.want(vip, lease)
+            self._holding.want(vip, lease)
 
     def claimed(self, user: User) -> frozenset[Vip]:
         """Return what *user* has."""

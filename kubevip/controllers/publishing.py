@@ -1,4 +1,9 @@
-"""Keeps the status of Services true: a queue in which each Service stands once, and a few writers."""
+"""Keeps the status of Services true: a queue in which each Service stands once, and a few writers.
+
+Whoever waits for an address waits for its Service's status. For the name of the node that announces it, nobody does;
+yet a takeover changes that of thousands of Services, and each write is an event for every agent and controller of the
+cluster. So such writes are made one by one, at a steady rate.
+"""
 
 import logging
 from collections.abc import Iterable
@@ -18,6 +23,8 @@ log = logging.getLogger(__name__)
 
 # Writes under way at once. A takeover writes to each of its Services.
 WRITERS = 8
+# Writes a second that tell no more than which node announces.
+NAMES_A_SECOND = 50.0
 
 
 class StatusWriter(Protocol):
@@ -44,7 +51,9 @@ class Publishing:
     _services: Services
     _writer: StatusWriter
     _due: dict[ServiceKey, None] = attrs.field(factory=dict, init=False)
+    _renamed: dict[ServiceKey, None] = attrs.field(factory=dict, init=False)
     _wake: anyio.Event = attrs.field(factory=anyio.Event, init=False)
+    _wake_slowly: anyio.Event = attrs.field(factory=anyio.Event, init=False)
     _retry: Retry[ServiceKey] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -64,6 +73,7 @@ class Publishing:
         """Publish until cancelled."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._retry.run)
+            tasks.start_soon(self._write_names)
             for _ in range(WRITERS):
                 tasks.start_soon(self._write)
 
@@ -75,8 +85,26 @@ class Publishing:
             key = next(iter(self._due))
             del self._due[key]
             announcement = self._services.announcement(key)
-            if announcement is not None and not _is_so(announcement):
+            if announcement is None or _is_so(announcement):
+                continue
+            if _names_only(announcement):
+                self._renamed[key] = None
+                self._wake_slowly.set()
+            else:
                 await self._write_one(key, announcement)
+
+    async def _write_names(self) -> None:
+        while True:
+            while not self._renamed:
+                self._wake_slowly = anyio.Event()
+                await self._wake_slowly.wait()
+            key = next(iter(self._renamed))
+            del self._renamed[key]
+            announcement = self._services.announcement(key)
+            if announcement is not None and not _is_so(announcement):
+                next_one = anyio.current_time() + 1 / NAMES_A_SECOND
+                await self._write_one(key, announcement)
+                await anyio.sleep_until(next_one)
 
     async def _write_one(self, key: ServiceKey, announcement: Announcement) -> None:
         def merge(present: tuple[Ingress, ...]) -> tuple[Ingress, ...]:
@@ -95,9 +123,13 @@ class Publishing:
 
 
 def _is_so(announcement: Announcement) -> bool:
-    view: ServiceView = announcement.view
-    wanted = view.published(announcement.addresses, announcement.announced)
     host = announcement.host
+    return _names_only(announcement) and (host is None or announcement.view.annotations.get(service.HOST) == host)
+
+
+def _names_only(announcement: Announcement) -> bool:
+    """Tell whether nothing but the name of the node may have to be written."""
+    view: ServiceView = announcement.view
     if announcement.conflict is not None and view.conflict != announcement.conflict:
         return False
-    return wanted == view.ingress and (host is None or view.annotations.get(service.HOST) == host)
+    return view.published(announcement.addresses, announcement.announced) == view.ingress

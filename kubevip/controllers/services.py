@@ -11,12 +11,12 @@ from kubevip.claims import User
 from kubevip.controllers.ownership import Ownership
 from kubevip.model import IPAddress, ServiceKey, Vip
 from kubevip.runtime.clearance import Conflict, Manner
-from kubevip.service import ClassFilter, Endpoints, Ignored, Reason, ServiceView, TrafficPolicy, Wanted
+from kubevip.service import OF_OWN_LEASES, ClassFilter, Endpoints, Ignored, Reason, ServiceView, TrafficPolicy, Wanted
 
 log = logging.getLogger(__name__)
 
 # Reasons that a user didn't ask for: they are worth an Event.
-_COMPLAINTS = (Reason.BAD_ADDRESS,)
+_COMPLAINTS = (Reason.BAD_ADDRESS, Reason.BAD_LEASE)
 
 
 class EventSink(Protocol):
@@ -45,7 +45,7 @@ class Services:
 
     Every agent does so, whoever leads: so a successor knows all that it takes over. *speaks* tells whether
     this agent is the one that tells about a Service whose address nobody holds yet. Where every node announces,
-    none of them is named as the host: *names_host* is false.
+    none of them is named as the host: *names_host* is false. *unheeded* is what ``ServiceView.wants`` is told.
     """
 
     node: str
@@ -55,6 +55,7 @@ class Services:
     _events: EventSink
     _speaks: Callable[[], bool]
     _names_host: bool = True
+    _unheeded: Mapping[str, str] = OF_OWN_LEASES
     publish: Callable[[ServiceKey], None] = lambda _key: None
 
     _views: dict[ServiceKey, ServiceView] = attrs.field(factory=dict, init=False)
@@ -84,7 +85,7 @@ class Services:
     def deleted(self, key: ServiceKey) -> None:
         """There is no such Service any more."""
         if key in self._views:
-            self._ownership.claim(key, ())
+            self._ownership.serve(key, None, (), ())
             self._forget(key)
             log.info("the Service is gone", extra={"service": str(key)})
 
@@ -111,24 +112,35 @@ class Services:
         if key in self._views:
             self._evaluate(key)
 
+    def endpoints_of(self, key: ServiceKey) -> Endpoints:
+        """Return the endpoints of a Service."""
+        return self._endpoints.get(key, Endpoints())
+
     # What follows
 
     def _evaluate(self, key: ServiceKey) -> None:
         view = self._views[key]
-        outcome = view.wants(self._classes, self._place)
+        outcome = self._weigh(view)
         if self._outcome.get(key) != outcome:
             self._outcome[key] = outcome
             self._tell(view, outcome)
+        endpoints = self._endpoints.get(key, Endpoints())
         if isinstance(outcome, Ignored):
             self._waiting.pop(key, None)
-            self._ownership.claim(key, ())
-        elif self._endpoints.get(key, Endpoints()).suffice(outcome):
+            self._ownership.serve(key, view, (), ())
+        elif endpoints.suffice(outcome):
             self._waiting.pop(key, None)
-            self._ownership.claim(key, outcome.vips)
+            self._ownership.serve(key, view, outcome.vips, outcome.vips)
             self.publish(key)
         else:
             self._wait_for_endpoints(view, outcome)
-            self._ownership.claim(key, ())
+            elsewhere = endpoints.anywhere > 0
+            self._ownership.serve(key, view, outcome.vips if elsewhere else (), (), elsewhere=elsewhere)
+
+    def _weigh(self, view: ServiceView) -> Wanted | Ignored:
+        outcome = view.wants(self._classes, self._place, self._unheeded)
+        objection = self._ownership.objection(view) if isinstance(outcome, Wanted) else ""
+        return Ignored(Reason.BAD_LEASE, objection) if objection else outcome
 
     @property
     def _quiet(self) -> bool:

@@ -12,6 +12,7 @@ from aiohttp import web
 from kubevip.emulator import discovery, reads, status
 from kubevip.emulator.auth import Authenticator
 from kubevip.emulator.calls import Call, parse_call
+from kubevip.emulator.counting import CONTENT_TYPE, Tally
 from kubevip.emulator.decoding import read_document, read_object
 from kubevip.emulator.expectations import Moment
 from kubevip.emulator.faults import Fault, Faults, Target, read_fault
@@ -46,6 +47,7 @@ class Api:
     bookmark_seconds: float
     requests: int = attrs.field(default=0, init=False)
     streams: set[Stream] = attrs.field(factory=set, init=False)
+    _tally: Tally = attrs.field(factory=Tally, init=False)
     _documents: Mapping[str, bytes] = attrs.field(factory=dict, init=False)
     _aggregated: Mapping[str, bytes] = attrs.field(factory=dict, init=False)
 
@@ -74,13 +76,16 @@ class Api:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         self.requests += 1
+        call = parse_call(request.method, request.path, request.query)
         try:
-            return await self._answer(request)
+            response = await self._answer(request, call)
         except ApiError as error:
-            return _refusal(error)
+            response = _refusal(error)
+        self._tally.add(call, response.status)
+        return response
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        call, stranger = parse_call(request.method, request.path, request.query), None
+    async def _answer(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
+        stranger: ApiError | None = None
         try:
             user = self._identify(request)
         except ApiError as error:
@@ -203,6 +208,8 @@ class Api:
         path = call.path.rstrip("/") or "/"
         if path.startswith(_HEALTH):
             return web.Response(text="ok")
+        if path == "/metrics":
+            return web.Response(body=self._tally.text(len(self.streams)), headers={"Content-Type": CONTENT_TYPE})
         if path in self._aggregated and discovery.AGGREGATED in request.headers.get("Accept", ""):
             return _json(self._aggregated[path], content_type=discovery.AGGREGATED)
         if path in self._documents:

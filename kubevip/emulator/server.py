@@ -108,19 +108,20 @@ async def serve(
     service_cidrs: Sequence[str] = ("10.96.0.0/12",),
     bookmark_seconds: float = 60.0,
     history: int = 10_000,
-    seed: int | None = None,
+    rng: random.Random | None = None,
 ) -> AsyncIterator[Emulator]:
     """Serve on the running loop until the context is left; then all streams have ended and no task is left.
 
     *tokens* are the users by their bearer tokens; without, everybody is the administrator. With *rbac* a user may
     do what stored roles and bindings allow, and ``system:masters`` everything. *history* is the number of
-    changes that are remembered of each resource. *seed* makes uids, names and chances repeat.
+    changes that are remembered of each resource. *rng* makes uids and names, and decides on chances: one with a seed
+    makes them repeat.
 
     Raises ConfigError for settings that can't be used, and OSError when the address can't be listened on.
     """
     if rbac and not tokens:
         raise ConfigError(["rbac: without tokens there are no users to tell apart; give tokens"])
-    rng = random.Random(seed)  # noqa: S311
+    rng = rng if rng is not None else random.SystemRandom()
     store = Store(history)
     objects = Objects(store, Allocator.of(service_cidrs), rng)
     faults = Faults(asyncio.get_running_loop().time, rng)

@@ -1,7 +1,7 @@
-"""Requests to the API server: kubernetes_asyncio's configuration, credentials and transport, and raw answers.
+"""Requests to the API server, by the credentials that kubernetes_asyncio loads, and raw answers.
 
 Its models, its Watch and its election are not used: the first are slow, the second leaks connections and
-doesn't back off, the third goes on leading while the server is silent.
+doesn't back off, the third goes on leading while the server is silent. What is used for transport is aiohttp alone.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import aiohttp
 import anyio
@@ -27,10 +27,9 @@ from kubevip.errors import (
     ResourceExpired,
     Unauthorized,
 )
+from kubevip.kube.credentials import Credentials
+from kubevip.kube.transport import Transport
 from kubevip.version import __version__
-
-if TYPE_CHECKING:
-    from kubernetes_asyncio.client import ApiClient, Configuration
 
 log = logging.getLogger(__name__)
 
@@ -74,34 +73,31 @@ class Client:
     HTTP status of the answer.
     """
 
-    _configuration: "Configuration"
+    _credentials: Credentials
     _origin: str = "the credentials"
     _refresh: Any = None
-    _api: "ApiClient" = attrs.field(init=False)
+    _transport: Transport = attrs.field(init=False)
 
     async def __aenter__(self) -> Self:
         """Open the pool.
 
         :raises ConfigError: if the certificates are none.
         """
-        from kubernetes_asyncio.client import ApiClient
-
         try:
-            self._api = ApiClient(self._configuration)
+            self._transport = Transport.open(self._credentials, f"kubevip/{__version__}")
         except OSError as error:
             raise ConfigError([f"{self._origin}: the certificates can't be used: {error}"]) from error
-        self._api.user_agent = f"kubevip/{__version__}"
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         """Close the pool."""
         with anyio.CancelScope(shield=True):
-            await self._api.close()
+            await self._transport.close()
 
     @property
     def server(self) -> str:
         """The URL of the API server."""
-        return str(self._configuration.host)
+        return self._credentials.host
 
     async def request(
         self, method: str, path: str, *, query: Query = (), body: object = None, timeout: float = DEFAULT_TIMEOUT
@@ -146,20 +142,10 @@ class Client:
         from kubernetes_asyncio.config.config_exception import ConfigException
 
         try:
-            response: aiohttp.ClientResponse = await self._api.call_api(
-                path,
-                method,
-                query_params=list(query),
-                header_params={"Accept": "application/json", "Content-Type": "application/json"},
-                body=body,
-                auth_settings=["BearerToken"],
-                _preload_content=False,
-                _request_timeout=timeout,
-            )
+            return await self._transport.request(method, path, query, body, timeout)
         except (ConfigException, FileNotFoundError) as error:
             # The file of a token is read anew now and then.
             raise Unauthorized(f"the credentials for {self.server} can't be renewed: {error}") from error
-        return response
 
     def _error(self, response: aiohttp.ClientResponse, content: bytes, doing: str) -> ApiError:
         status = _Status()

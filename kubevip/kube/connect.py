@@ -5,17 +5,15 @@ import logging
 import socket
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio.to_thread
 
 from kubevip.config import InCluster, Kubeconfig, Server
 from kubevip.errors import ConfigError
 from kubevip.kube.client import Client
+from kubevip.kube.credentials import Credentials
 from kubevip.model import LeaseKey
-
-if TYPE_CHECKING:
-    from kubernetes_asyncio.client import Configuration
 
 log = logging.getLogger(__name__)
 
@@ -58,21 +56,19 @@ async def connect(candidates: Sequence[Kubeconfig | InCluster]) -> Client:
 
 
 def _in_cluster(candidate: InCluster, tried: list[str]) -> Client | None:
-    from kubernetes_asyncio.client import Configuration
     from kubernetes_asyncio.config.config_exception import ConfigException
     from kubernetes_asyncio.config.incluster_config import load_incluster_config
 
-    configuration = Configuration()
+    credentials = Credentials()
     try:
-        load_incluster_config(client_configuration=configuration)
+        load_incluster_config(client_configuration=credentials)
     except (ConfigException, OSError) as error:
         tried.append(f"{candidate.reason} ({error})")
         return None
-    return _client(configuration, candidate.reason)
+    return _client(credentials, candidate.reason)
 
 
 async def _from_files(candidate: Kubeconfig, tried: list[str]) -> Client | None:
-    from kubernetes_asyncio.client import Configuration
     from kubernetes_asyncio.config import kube_config
 
     named = ":".join(str(path) for path in candidate.paths)
@@ -81,20 +77,19 @@ async def _from_files(candidate: Kubeconfig, tried: list[str]) -> Client | None:
             raise ConfigError([f"kubeconfig {named} ({candidate.reason}): {missing}"])
         tried.append(f"{named} ({missing})")
         return None
-    configuration = Configuration()
+    credentials = Credentials()
     try:
         loader = await kube_config.load_kube_config(
-            config_file=named, client_configuration=configuration, persist_config=False
+            config_file=named, client_configuration=credentials, persist_config=False
         )
     except Exception as error:
         # Whatever YAML, exec plugins and certificates can raise: the file can't be used.
         raise ConfigError([f"kubeconfig {named} ({candidate.reason}): {error}"]) from error
     if candidate.server is not None and await _counts(candidate.server):
-        configuration.host = candidate.server.url
+        credentials.host = candidate.server.url
     # Only tokens can be renewed; of a file without a user kubernetes_asyncio would fail to.
-    renews = "BearerToken" in configuration.api_key
-    refresh = functools.partial(kube_config.refresh_token, loader, configuration) if renews else None
-    return _client(configuration, f"kubeconfig {named} ({candidate.reason})", refresh)
+    refresh = functools.partial(kube_config.refresh_token, loader, credentials) if credentials.has_token else None
+    return _client(credentials, f"kubeconfig {named} ({candidate.reason})", refresh)
 
 
 def _missing(candidate: Kubeconfig) -> str | None:
@@ -115,6 +110,6 @@ async def _counts(server: Server) -> bool:
     return True
 
 
-def _client(configuration: "Configuration", origin: str, refresh: Any = None) -> Client:
-    log.info("using the API server", extra={"server": configuration.host, "reason": origin})
-    return Client(configuration, origin, refresh)
+def _client(credentials: Credentials, origin: str, refresh: Any = None) -> Client:
+    log.info("using the API server", extra={"server": credentials.host, "reason": origin})
+    return Client(credentials, origin, refresh)

@@ -32,6 +32,8 @@ def to_view(service: Service) -> ServiceView:
         ingress=tuple(to_ingress(entry) for entry in service.status.load_balancer.ingress or ()),
         deleting=metadata.deletion_timestamp is not None,
         conflict=_conflict(service.status.conditions),
+        created=metadata.creation_timestamp or "",
+        version=metadata.resource_version,
     )
 
 
@@ -44,8 +46,8 @@ def to_ingress(entry: LoadBalancerIngress) -> Ingress:
     return Ingress(entry.ip, entry.hostname, tuple((port.port, port.protocol) for port in entry.ports or ()))
 
 
-def slice_endpoints(found: EndpointSlice, node: str) -> Endpoints:
-    """Count the endpoints of a slice that take traffic.
+def slice_endpoints(found: EndpointSlice, node: str, *, name_nodes: bool = False) -> Endpoints:
+    """Count the endpoints of a slice that take traffic; name all nodes that have one, where that is asked for.
 
     Those count that kube-proxy would send something to: ready ones, and where there is none those that serve while
     they terminate. Where nobody says, an endpoint counts as ready. A Service that publishes addresses that are not
@@ -56,13 +58,13 @@ def slice_endpoints(found: EndpointSlice, node: str) -> Endpoints:
         for endpoint in found.endpoints or ()
         if endpoint.addresses and _takes_traffic(endpoint.conditions)
     ]
-    return _count(nodes, node)
+    return _count(nodes, node, name_nodes)
 
 
-def object_endpoints(found: EndpointsObject, node: str) -> Endpoints:
-    """Count the ready addresses of an Endpoints object."""
+def object_endpoints(found: EndpointsObject, node: str, *, name_nodes: bool = False) -> Endpoints:
+    """Count the ready addresses of an Endpoints object; see ``slice_endpoints``."""
     nodes = [address.node_name for subset in found.subsets or () for address in subset.addresses or ()]
-    return _count(nodes, node)
+    return _count(nodes, node, name_nodes)
 
 
 def slice_owner(found: EndpointSlice) -> ServiceKey | None:
@@ -75,5 +77,6 @@ def _takes_traffic(conditions: EndpointConditions) -> bool:
     return conditions.ready is not False or conditions.serving is True
 
 
-def _count(nodes: Sequence[str | None], node: str) -> Endpoints:
-    return Endpoints(len(nodes), sum(1 for each in nodes if each == node))
+def _count(nodes: Sequence[str | None], node: str, name_nodes: bool) -> Endpoints:
+    names = frozenset(each for each in nodes if each) if name_nodes else frozenset()
+    return Endpoints(len(nodes), sum(1 for each in nodes if each == node), names)

@@ -2,7 +2,7 @@
 
 ``import kubernetes_asyncio`` imports 1,200 modules of models: 40 MB and 0.2 s that an agent doesn't need. The
 agent's process, and no other, may register empty packages with the real search paths before the first import,
-so that only the wanted submodules load. A library that does so would change what its host imports.
+so that only what loads credentials is loaded. A library that does so would change what its host imports.
 """
 
 import importlib
@@ -11,11 +11,9 @@ import sys
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-_PACKAGES = ("kubernetes_asyncio", "kubernetes_asyncio.client", "kubernetes_asyncio.client.models")
-_WANTED = {
-    "ApiClient": "kubernetes_asyncio.client.api_client",
-    "Configuration": "kubernetes_asyncio.client.configuration",
-}
+_PACKAGES = ("kubernetes_asyncio", "kubernetes_asyncio.client")
+# What loads credentials names these, and uses them only where it is not told what to fill.
+_NAMED = ("ApiClient", "Configuration")
 
 
 def load_lean() -> bool:
@@ -28,7 +26,7 @@ def load_lean() -> bool:
     try:
         for name in _PACKAGES:
             _register(name)
-        importlib.import_module("kubernetes_asyncio.client.api_client")
+        importlib.import_module("kubernetes_asyncio.config.incluster_config")
         importlib.import_module("kubernetes_asyncio.config.kube_config")
     except (ImportError, AttributeError):
         for name in [name for name in sys.modules if name.split(".")[0] == _PACKAGES[0]]:
@@ -45,14 +43,8 @@ def _register(name: str) -> None:
     package.__spec__ = ModuleSpec(name, None, is_package=True)
     package.__path__ = list(spec.submodule_search_locations)
     if name == "kubernetes_asyncio.client":
-        package.__dict__["__getattr__"] = _wanted
+        package.__dict__.update({named: type(named, (), {}) for named in _NAMED})
     sys.modules[name] = package
     parent, _, child = name.rpartition(".")
     if parent:
         setattr(sys.modules[parent], child, package)
-
-
-def _wanted(name: str) -> object:
-    if name not in _WANTED:
-        raise AttributeError(name)
-    return getattr(importlib.import_module(_WANTED[name]), name)

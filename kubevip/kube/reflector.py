@@ -84,6 +84,8 @@ class Reflector(Generic[Kind]):
     field_selector: str = ""
     silence: float = SILENCE
     longest_pause: float = LONGEST_PAUSE
+    failed: Callable[[Exception], None] = lambda _error: None
+    """Called with each failure, before it is tried again."""
 
     _version: str = attrs.field(default="", init=False)
     _listed: str = attrs.field(default="", init=False)
@@ -229,6 +231,7 @@ class Reflector(Generic[Kind]):
         if str(error) != self._last_error:
             log.warning("watching %s failed", self.what, extra={"reason": str(error)})
         self._last_error = str(error)
+        self.failed(error)
         asked = error.retry_after if isinstance(error, ApiUnavailable) else None
         await anyio.sleep(asked or self._pause * self._jitter(0.5, 1.5))
         self._pause = min(2 * self._pause, self.longest_pause)

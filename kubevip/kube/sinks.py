@@ -52,16 +52,20 @@ class ServiceSink:
 
 @attrs.define(eq=False)
 class SliceSink:
-    """Takes EndpointSlices: a Service may have many, and of each only the counts are kept."""
+    """Takes EndpointSlices: a Service may have many, and of each only the counts are kept.
+
+    And the names of nodes, with *name_nodes*.
+    """
 
     _services: Knower
+    _name_nodes: bool = False
     _slices: dict[ObjectKey, tuple[ServiceKey, Endpoints]] = attrs.field(factory=dict, init=False)
     _of: dict[ServiceKey, set[ObjectKey]] = attrs.field(factory=dict, init=False)
 
     def applied(self, found: EndpointSlice) -> None:
         """The slice is there."""
         owner = slice_owner(found)
-        self._replace(found.key, owner, slice_endpoints(found, self._services.node))
+        self._replace(found.key, owner, slice_endpoints(found, self._services.node, name_nodes=self._name_nodes))
 
     def deleted(self, found: EndpointSlice) -> None:
         """The slice is gone."""
@@ -92,16 +96,18 @@ class SliceSink:
 
 @attrs.define(eq=False)
 class EndpointsSink:
-    """Takes Endpoints objects, each of which has the name of its Service."""
+    """Takes Endpoints objects, each of which has the name of its Service; see ``SliceSink``."""
 
     _services: Knower
+    _name_nodes: bool = False
     _known: set[ServiceKey] = attrs.field(factory=set, init=False)
 
     def applied(self, found: EndpointsObject) -> None:
         """The object is there."""
         key = ServiceKey(found.metadata.namespace, found.metadata.name)
         self._known.add(key)
-        self._services.endpoints(key, object_endpoints(found, self._services.node))
+        endpoints = object_endpoints(found, self._services.node, name_nodes=self._name_nodes)
+        self._services.endpoints(key, endpoints)
 
     def deleted(self, found: EndpointsObject) -> None:
         """The object is gone."""

@@ -8,28 +8,22 @@ frame back.
 import asyncio
 import contextlib
 import errno
+import itertools
 import socket
-import struct
 from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 
 from kubevip.backend import BpfInstruction
-from kubevip.errors import NetworkError
 from kubevip.net import bpf
+from kubevip.net.letterbox import Letterbox
 from kubevip.net.monitor import Monitor
-from kubevip.net.netlink import force_buffer, network_error
+from kubevip.net.netlink import network_error
 from kubevip.net.netns import Enter
+from kubevip.net.packets import STALE, drain, join, packet_socket
 
-# The link was taken away, or replaced by another one of its name: a new socket may do.
-_STALE = (errno.ENXIO, errno.ENODEV, errno.EBADF)
-# linux/if_packet.h
-_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, _PACKET_MR_MULTICAST = 263, 1, 0
 # A burst is taken in turns with everything else that the loop has to do.
 _AT_ONCE = 64
-
-# Takes the announcements of a thousand addresses: those that get lost are taken for a successor that isn't there.
-_BUFFER = 4 << 20
 
 Received = Callable[[bytes], None]
 
@@ -54,13 +48,7 @@ class _Ear:
         if not self.listeners:
             asyncio.get_running_loop().remove_reader(self.sock)
             bpf.attach(self.sock, (bpf.REJECT,))
-            self._drain()
-
-    def _drain(self) -> None:
-        """Throw away what has arrived already: whoever listens next wants to hear what comes then."""
-        with contextlib.suppress(OSError):
-            while True:
-                self.sock.recv(1)
+            drain(self.sock)
 
     def _readable(self) -> None:
         try:
@@ -72,7 +60,7 @@ class _Ear:
             return
         except OSError as error:
             # The link went down: nothing arrives, until it comes up again.
-            if error.errno not in (errno.ENETDOWN, *_STALE):
+            if error.errno not in (errno.ENETDOWN, *STALE):
                 raise
 
 
@@ -84,6 +72,7 @@ class Wire:
     _enter: Enter = contextlib.nullcontext
     _senders: dict[str, tuple[int, socket.socket]] = attrs.field(factory=dict, init=False)
     _ears: dict[tuple[str, int, tuple[BpfInstruction, ...]], _Ear] = attrs.field(factory=dict, init=False)
+    _boxes: dict[tuple[str, int], list[Letterbox]] = attrs.field(factory=dict, init=False)
 
     def prepare(self, interface: str) -> None:
         """Open the socket for sending on *interface* before it's needed in a hurry."""
@@ -94,7 +83,7 @@ class Wire:
         try:
             self._sender(interface).send(frame)
         except OSError as error:
-            if error.errno in _STALE:
+            if error.errno in STALE:
                 self._forget(interface)
             raise network_error(error.errno or 0, "", f"sending on {interface}") from error
 
@@ -126,12 +115,46 @@ class Wire:
         """Hand each arriving frame of *ethertype* to *received*; see ``kubevip.backend.Host``."""
         ear = self._ear(interface, ethertype, tuple(bpf))
         if group:
-            _join(ear.sock, ear.index, group)
+            join(ear.sock, ear.index, group)
         ear.add(received)
         try:
             yield
         finally:
             ear.remove(received)
+
+    @contextlib.contextmanager
+    def gather(
+        self,
+        interface: str,
+        ethertype: int,
+        received: Callable[[bytes, float], None],
+        *,
+        bpf: Sequence[BpfInstruction] = (),
+        group: bytes = b"",
+    ) -> Iterator[Callable[[], None]]:
+        """Keep each arriving frame of *ethertype* until it is asked for; see ``kubevip.backend.Host``."""
+        box = self._box(interface, ethertype)
+        if group:
+            join(box.sock, box.index, group)
+        box.open(received, bpf)
+        try:
+            yield box.look
+        finally:
+            box.close()
+
+    def _box(self, interface: str, ethertype: int) -> Letterbox:
+        index = self._monitor.get(interface).index
+        known = self._boxes.setdefault((interface, ethertype), [])
+        for box in tuple(known):
+            if box.index == index and not box.is_open:
+                return box
+            if box.index != index and not box.is_open:
+                known.remove(box)
+                box.sock.close()
+        with self._enter():
+            box = Letterbox.on(interface, ethertype, index)
+        known.append(box)
+        return box
 
     def _ear(self, interface: str, ethertype: int, program: tuple[BpfInstruction, ...]) -> _Ear:
         index = self._monitor.get(interface).index
@@ -159,7 +182,7 @@ class Wire:
 
     def _open(self, interface: str, ethertype: int) -> socket.socket:
         with self._enter():
-            return _packet_socket(interface, ethertype)
+            return packet_socket(interface, ethertype)
 
     def close(self) -> None:
         """Close every socket."""
@@ -167,26 +190,5 @@ class Wire:
             self._forget(interface)
         for ear in self._ears.values():
             ear.sock.close()
-
-
-def _join(sock: socket.socket, index: int, group: bytes) -> None:
-    """Have the link let *group* through, while *sock* is open (packet(7), PACKET_ADD_MEMBERSHIP)."""
-    request = struct.pack("iHH8s", index, _PACKET_MR_MULTICAST, len(group), group)
-    sock.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, request)
-
-
-def _packet_socket(interface: str, ethertype: int) -> socket.socket:
-    try:
-        # Without a protocol it receives nothing until it's bound, so the filter is in place before the first frame.
-        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0)
-    except PermissionError as error:
-        message = "opening a packet socket: operation not permitted; it needs the capability NET_RAW"
-        raise NetworkError(message, errno.EPERM) from error
-    try:
-        bpf.attach(sock, (bpf.REJECT,))
-        force_buffer(sock, _BUFFER)
-        sock.bind((interface, ethertype))
-    except OSError as error:
-        sock.close()
-        raise network_error(error.errno or 0, "", f"opening a packet socket on {interface}") from error
-    return sock
+        for box in itertools.chain.from_iterable(self._boxes.values()):
+            box.sock.close()

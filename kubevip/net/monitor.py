@@ -7,6 +7,7 @@ The socket is our own: pyroute2's dies for good when its buffer overflows. This 
 import asyncio
 import contextlib
 import errno
+import ipaddress
 import logging
 import socket
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from kubevip.errors import LinkNotFound
 from kubevip.model import Family, IPAddress
 from kubevip.net import bpf, netlink
 from kubevip.net.netns import Enter
+from kubevip.placement import Network
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +125,15 @@ class Monitor:
             return None
         prefix_length, index = max(found)
         return self.name_of(index), prefix_length
+
+    def subnets(self) -> list[Network]:
+        """Return the networks that this node is in; see ``kubevip.ports.Links``."""
+        found = {
+            ipaddress.ip_network((message.address, message.prefix_length), strict=False)
+            for message in self._own.values()
+            if message.scope == netlink.RT_SCOPE_UNIVERSE
+        }
+        return sorted(found, key=lambda network: (network.version, int(network.network_address), network.prefixlen))
 
     def names(self) -> list[str]:
         """Return the names of all interfaces."""

@@ -15,7 +15,8 @@ from kubevip.errors import KubeVipError
 from kubevip.model import Vip
 from kubevip.runtime.witnesses import Witnesses
 
-# How often it is looked up who could be asked, in seconds: while there is nobody yet, and later.
+# How often it is looked up who could be asked, in seconds: at first, and later. Asking the kernel costs more than a
+# second's heartbeats, and many networks have no gateway.
 SOON, LATER = 2.0, 30.0
 
 
@@ -33,9 +34,11 @@ class Company:
 
     async def run(self) -> None:
         """Look up who there is, until cancelled."""
+        pause = SOON / 2
         while True:
             found: dict[Vip, None] = {}
-            for interface, family in sorted({(vip.interface, vip.family) for vip in self._vips()}):
+            asked = sorted({(vip.interface, vip.family) for vip in self._vips()})
+            for interface, family in asked:
                 try:
                     witnesses = await self._witnesses.find(interface, family)
                 except KubeVipError:
@@ -44,4 +47,5 @@ class Company:
                 if witnesses.reliable:
                     found |= {Vip(address, interface): None for address in witnesses.addresses}
             self._known = tuple(found)
-            await anyio.sleep(LATER if found else SOON)
+            pause = LATER if found else min(2 * pause, LATER) if asked else SOON
+            await anyio.sleep(pause)

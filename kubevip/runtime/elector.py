@@ -13,6 +13,7 @@ from kubevip.errors import Conflict
 from kubevip.lease import Claim, Record, Timing
 from kubevip.model import LeaseKey, Term
 from kubevip.ports import LeaseStore, Observation
+from kubevip.runtime.bell import Bell
 
 log = logging.getLogger(__name__)
 
@@ -66,9 +67,11 @@ class Elector:
     """For how many seconds a Lease that may be taken is left to others; see ``election.Candidate``."""
     seen: Callable[[], None] = lambda: None
     """Called whenever more is known of the Lease."""
+    phase: float = 0.0
+    """By how many seconds it renews after the common beat; see ``lease.Timing.beat_after``."""
 
     _candidate: Candidate = attrs.field(init=False)
-    _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    _wake: Bell = attrs.field(factory=Bell, init=False)
     _told: tuple[Standing, Term | None] = attrs.field(default=(Standing.UNKNOWN, None), init=False)
     _deadline: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
     _running: bool = attrs.field(default=False, init=False)
@@ -79,13 +82,18 @@ class Elector:
     _last_error: str = attrs.field(default="", init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._candidate = Candidate(self.lease, self.identity, self.timing)
+        self._candidate = Candidate(self.lease, self.identity, self.timing, phase=self.phase)
         self._candidate.deference = lambda record: self.deference(record)
 
     @property
     def term(self) -> Term | None:
         """The current term; ``None`` where this node doesn't lead now."""
         return self._candidate.term(self._now())
+
+    @property
+    def standing(self) -> Standing:
+        """Where this node stands now."""
+        return self._candidate.standing(self._now())
 
     @property
     def record(self) -> Record | None:
@@ -125,18 +133,18 @@ class Elector:
             # It is told with each heartbeat.
             return
         self._candidate.miss(holder, self._now())
-        self._wake.set()
+        self._wake.ring()
 
     def doubt(self) -> None:
         """Stop leading at once: others may have taken the Lease. A write asked for later begins anew."""
         self._candidate.doubt(self._now())
         self._tell()
-        self._wake.set()
+        self._wake.ring()
 
     def renew(self) -> None:
         """Renew now, if we lead, to learn whether we still do."""
         self._candidate.hurry_renewal()
-        self._wake.set()
+        self._wake.ring()
 
     def step_down(self) -> None:
         """Release the Lease if we have it, and go on as a candidate: *deference* says how soon it may be ours again.
@@ -144,12 +152,12 @@ class Elector:
         A follower that is to hand over has to be told before.
         """
         self._candidate.step_down()
-        self._wake.set()
+        self._wake.ring()
 
     def stay(self) -> None:
         """Don't step down after all, if there is still time. No follower may have been told to hand over."""
         self._candidate.stay()
-        self._wake.set()
+        self._wake.ring()
 
     def offer(self, hold_back: float) -> None:
         """Step down, and take the Lease again if nobody else has done so within *hold_back* seconds."""
@@ -159,16 +167,16 @@ class Elector:
     def hold_back(self, seconds: float) -> None:
         """From now on take a Lease only *seconds* after others might have: they are better holders."""
         self._candidate.hold_back(seconds)
-        self._wake.set()
+        self._wake.ring()
 
     def reconsider(self) -> None:
         """Look anew at what to do: *deference* has changed."""
-        self._wake.set()
+        self._wake.ring()
 
     def resign(self) -> None:
         """Release the Lease if we have it; ``run()`` returns when that is done, or at once where it never began."""
         self._candidate.resign()
-        self._wake.set()
+        self._wake.ring()
         if not self._running:
             self._ended.set()
 
@@ -211,16 +219,11 @@ class Elector:
     async def _step(self) -> None:
         match self._candidate.next(self._now()):
             case Wait(until):
-                await self._wait(until)
+                await self._wake.wait(until)
             case Read():
                 await self._read()
             case Write() as write:
                 await self._write(write)
-
-    async def _wait(self, until: float) -> None:
-        with anyio.move_on_after(until - self._now()):
-            await self._wake.wait()
-        self._wake.clear()
 
     async def _read(self) -> None:
         asked = self._now()
@@ -264,7 +267,7 @@ class Elector:
             )
         # A follower asks for nothing while it sees the leader's renewals.
         self._answered()
-        self._wake.set()
+        self._wake.ring()
         self._tell()
         self.seen()
 

@@ -28,7 +28,8 @@ TICK = 1.0
 AILING_FOR = 3.0
 # And for so many seconds they aren't taken back, unless nobody else does: what failed once may fail again.
 REST = 60.0
-# A request to the holder is repeated after this many seconds, and after this many where the Lease has just changed.
+# A request to the holder is repeated in its term after this many seconds, and after this many where the Lease has
+# just changed.
 ASK_AGAIN, ASK_SOON = 30.0, 0.2
 ANSWER_WITHIN = 5.0
 
@@ -70,6 +71,7 @@ class Fitness:
     _ailing_since: float | None = attrs.field(default=None, init=False)
     _unheard_since: float | None = attrs.field(default=None, init=False)
     _ask_at: float = attrs.field(default=0.0, init=False)
+    _asked_in: tuple[str, int] = attrs.field(default=("", 0), init=False)
     _asked: int = attrs.field(default=0, init=False)
     _given_up: Counter[str] = attrs.field(factory=Counter, init=False)
     _told: tuple[bool, bool] = attrs.field(default=(False, False), init=False)
@@ -221,11 +223,13 @@ class Fitness:
         if record is None or found is None:
             return float("inf")
         due, why = found
-        due = max(due, self._ask_at)
+        term = (record.holder, record.transitions)
+        # In another term nothing was asked for yet.
+        due = max(due, self._ask_at) if term == self._asked_in else due
         if due > self._now():
             return due
         request = Request(record.holder, record.transitions, self._elector.identity, secrets.token_hex(4), why)
-        self._ask_at = self._now() + ASK_AGAIN
+        self._asked_in, self._ask_at = term, self._now() + ASK_AGAIN
         try:
             with anyio.fail_after(ANSWER_WITHIN):
                 await self._asking.ask(self._elector.lease, str(request), record)

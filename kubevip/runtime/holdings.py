@@ -16,6 +16,8 @@ from kubevip.runtime.viplog import VipLog
 
 # VIPs put on links in one go: small enough that the first one is announced while the last one is still to come.
 CHUNK = 128
+# Renewals in one go: with each, this process may have to wait for its own threads.
+RENEWALS = 512
 
 
 @attrs.frozen
@@ -43,6 +45,8 @@ class Holdings(Mapping[Vip, Held]):
 
     _held: dict[Vip, Held] = attrs.field(factory=dict, init=False)
     _refuted: set[Vip] = attrs.field(factory=set, init=False)
+    # All that ever were: nearly always the two of host routes, so that a VIP is found by address and interface.
+    _prefix_lengths: set[int] = attrs.field(factory=set, init=False)
     _empty: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
     def __getitem__(self, vip: Vip) -> Held:
@@ -65,9 +69,13 @@ class Holdings(Mapping[Vip, Held]):
         return held is not None and held.ends is not None and held.announced
 
     async def hold(self, steps: Sequence[Hold]) -> Outcome:
-        """Put addresses and announce them, chunk by chunk: while the kernel has one, the one before is announced."""
+        """Put addresses and announce them, chunk by chunk: while the kernel has one, the one before is announced.
+
+        Those that are held already, and only renewed, come last.
+        """
         outcome = Outcome()
-        chunks = [steps[at : at + CHUNK] for at in range(0, len(steps), CHUNK)]
+        new, known = [step for step in steps if step.announce], [step for step in steps if not step.announce]
+        chunks = [*_chunks(new, CHUNK), *_chunks(known, RENEWALS)]
         puts = [await self._put(chunks[0], outcome)]
         for chunk in chunks[1:]:
             if puts[-1].late:
@@ -88,6 +96,7 @@ class Holdings(Mapping[Vip, Held]):
         for vip, ends in put.ends.items():
             known = self._held.get(vip)
             self._held[vip] = Held(vip, ends, known is not None and known.announced)
+            self._prefix_lengths.add(vip.prefix_length)
         outcome.late.update(put.late)
         return put
 
@@ -145,7 +154,9 @@ class Holdings(Mapping[Vip, Held]):
 
     def lost(self, address: IPAddress, interface: str) -> list[Vip]:
         """Note that *address* is gone from *interface*; return what was held by that."""
-        gone = [vip for vip in self._held if vip.address == address and vip.interface == interface]
+        # Thousands may go at once: each is looked up, or that would take minutes.
+        lengths = [length for length in self._prefix_lengths if length <= Family.of(address).bits]
+        gone = [vip for length in lengths if (vip := Vip(address, interface, length)) in self._held]
         self.uncertain(gone)
         return gone
 
@@ -165,3 +176,7 @@ class Holdings(Mapping[Vip, Held]):
         while self._held:
             self._empty.clear()
             await self._empty.wait()
+
+
+def _chunks(steps: Sequence[Hold], size: int) -> list[Sequence[Hold]]:
+    return [steps[at : at + size] for at in range(0, len(steps), size)]

@@ -30,6 +30,17 @@ class Frames(Protocol):
     ) -> AbstractContextManager[None]:
         """Hand arriving frames to *received* while the context is open."""
 
+    def gather(
+        self,
+        interface: str,
+        ethertype: int,
+        received: Callable[[bytes, float], None],
+        *,
+        bpf: Sequence[BpfInstruction] = (),
+        group: bytes = b"",
+    ) -> AbstractContextManager[Callable[[], None]]:
+        """Keep arriving frames while the context is open, and hand them to *received* when asked for."""
+
 
 @attrs.define(eq=False)
 class LocalHost:
@@ -82,6 +93,18 @@ class LocalHost:
     ) -> AbstractContextManager[None]:
         """Hand each frame of *ethertype* that arrives on *interface* to *received*."""
         return self._frames.listen(interface, ethertype, received, bpf=bpf, group=group)
+
+    def gather(
+        self,
+        interface: str,
+        ethertype: int,
+        received: Callable[[bytes, float], None],
+        *,
+        bpf: Sequence[BpfInstruction] = (),
+        group: bytes = b"",
+    ) -> AbstractContextManager[Callable[[], None]]:
+        """Keep each frame of *ethertype* that arrives on *interface* until it is asked for."""
+        return self._frames.gather(interface, ethertype, received, bpf=bpf, group=group)
 
     async def routes(self, table: int, protocol: int) -> Sequence[Route]:
         """Return the routes to single addresses that *protocol* has in *table* now."""

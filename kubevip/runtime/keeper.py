@@ -23,6 +23,7 @@ from kubevip.lease import Timing
 from kubevip.model import Family, IPAddress, LeaseKey, Term, Vip
 from kubevip.ports import Addresses, Links
 from kubevip.reconcile import Hold
+from kubevip.runtime.agenda import Agenda
 from kubevip.runtime.announcer import Announcer
 from kubevip.runtime.clearance import Clearance, Conflict, Manner
 from kubevip.runtime.handover import Handover
@@ -83,8 +84,7 @@ class Keeper:
     _followers: list[Callable[[Vip], None]] = attrs.field(factory=list, init=False)
     _log: VipLog = attrs.field(init=False)
     _held: Holdings = attrs.field(init=False)
-    _dirty: set[Vip] = attrs.field(factory=set, init=False)
-    _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    _agenda: Agenda = attrs.field(init=False)
     _handover: Handover = attrs.field(init=False)
     _clearance: Clearance = attrs.field(init=False)
     _retry: Retry[Vip] = attrs.field(init=False)
@@ -101,6 +101,7 @@ class Keeper:
         self._held = Holdings(
             self._addresses, self._announcers, self._putting, self._log, self.may_announce, self._tell
         )
+        self._agenda = Agenda(lambda vip: self.term_of(vip) is not None, self._mandates.may_claim)
         self._handover = Handover(self._announcers, self._links.get, self._look_at)
         self._clearance = Clearance(self._announcers, self._links.get, self._held.find, self._look_at, self._contested)
         self._retry = Retry(self._look_at)
@@ -110,19 +111,44 @@ class Keeper:
     # What is wanted
 
     def want(self, vip: Vip, lease: LeaseKey) -> None:
-        """Hold *vip* whenever this node leads *lease*."""
+        """Hold *vip* whenever this node leads *lease*. Held by another Lease it stays, where this node leads both."""
         if self._mandates.lease(vip) == lease:
             return
-        self.unwant(vip)
-        self._mandates.assign(vip, lease)
+        if self._mandates.term(vip) is not None and self.leads(lease):
+            self._handover.forget((vip,))
+            self._mandates.reassign(vip, lease)
+        else:
+            self.unwant(vip)
+            self._mandates.assign(vip, lease)
         self._look_at((vip,))
 
     def unwant(self, vip: Vip) -> None:
         """Hold *vip* no more; it is removed at once."""
-        if not self._mandates.unassign(vip):
+        if not self._mandates.unassign(vip) and vip not in self._handover.lingering():
             return
         self._clearance.forget((vip,))
         self._handover.forget((vip,))
+        self._look_at((vip,))
+
+    def entrust(self, vip: Vip, lease: LeaseKey, cause: Cause) -> None:
+        """Hold *vip* whenever this node leads *lease*, as it may already; it has come by the address for *cause*."""
+        self.want(vip, lease)
+        self._clear((vip,), cause, Manner.YIELD)
+
+    def watch_for(self, vips: Collection[Vip]) -> None:
+        """Look out for successors of *vips*, which are about to be passed on."""
+        self._handover.watch([vip for vip in vips if vip in self._held])
+
+    def pass_on(self, vip: Vip) -> None:
+        """Hold *vip* no more: another node is to. It stays until that is seen, at most *linger* seconds."""
+        if not self._mandates.unassign(vip):
+            return
+        self._clearance.forget((vip,))
+        if vip in self._held and self._carries(vip.interface):
+            self._held.announce_no_more((vip,))
+            self._handover.begin((vip,), self._now() + self.linger)
+        else:
+            self._handover.forget((vip,))
         self._look_at((vip,))
 
     def yield_to(self, vip: Vip, mac: str, pause: float) -> None:
@@ -133,21 +159,24 @@ class Keeper:
 
     # What the electors tell
 
-    def campaigning(self, lease: LeaseKey, cause: Cause) -> None:
+    def campaigning(self, lease: LeaseKey, cause: Cause, *, strange: Collection[Vip] = ()) -> None:
         """A write is on its way by which this node may come to lead *lease*.
 
         Where its last holder has not said that it goes, somebody may still answer: that is asked meanwhile.
-        Who answers after the Lease of a known holder was deleted is that holder, who waits to see us.
+        Who answers after the Lease of a known holder was deleted is that holder, who waits to see us. Of *strange* VIPs
+        the Lease says nothing: its last holder may not have had them.
         """
-        vips = self._mandates.governed_by(lease)
+        vips = [vip for vip in self._mandates.governed_by(lease) if vip not in strange]
+        self._clear(vips, cause, Manner.INSIST if lease in self._tidy else Manner.YIELD)
+
+    def _clear(self, vips: Collection[Vip], cause: Cause, of_strangers: Manner) -> None:
         if cause in (Cause.VACANT, Cause.MISSED):
             # Of a missed holder's addresses has been asked just now.
             self._clearance.grant(vips)
         elif cause is Cause.OURS:
             self._clearance.adopt(vips)
         else:
-            known = cause is Cause.EXPIRED or lease in self._tidy
-            self._clearance.seek(vips, Manner.INSIST if known else Manner.YIELD)
+            self._clearance.seek(vips, Manner.INSIST if cause is Cause.EXPIRED else of_strangers)
 
     def standing(self, lease: LeaseKey, standing: Standing, term: Term | None) -> None:
         """Where this node stands in the election for *lease* now."""
@@ -156,7 +185,7 @@ class Keeper:
         if lease not in self._tidy and standing is not Standing.VACANT:
             self._tidy.add(lease)
             self._untidy.add(lease)
-            self._wake.set()
+            self._agenda.wake()
         if term is not None:
             self._mandates.lead(lease, term)
             if not self._mandates.leaves(lease):
@@ -181,10 +210,19 @@ class Keeper:
         self._clearance.forget(self._mandates.governed_by(lease))
         self._look_at(self._mandates.governed_by(lease))
 
-    def expect_successor(self, lease: LeaseKey) -> None:
-        """Look out for a successor from now on, and claim nothing any more: *lease* is about to be released."""
-        self._mandates.leave(lease)
-        self._handover.watch([vip for vip in self._mandates.governed_by(lease) if vip in self._held])
+    def expect_successor(self, *leases: LeaseKey) -> None:
+        """Look out for successors from now on, and claim nothing any more: *leases* are about to be released."""
+        vips: list[Vip] = []
+        for lease in leases:
+            self._mandates.leave(lease)
+            vips += (vip for vip in self._mandates.governed_by(lease) if vip in self._held)
+        self._handover.watch(vips)
+
+    def forget(self, lease: LeaseKey) -> None:
+        """Drop what is known of *lease*, for which nobody campaigns here any more."""
+        self._mandates.forget(lease)
+        self._tidy.discard(lease)
+        self._untidy.discard(lease)
 
     def hurry(self) -> None:
         """Try at once what has failed: a backend says that it may succeed now."""
@@ -200,6 +238,14 @@ class Keeper:
     def governed_by(self, lease: LeaseKey) -> Collection[Vip]:
         """Return the VIPs that are to be held by whoever leads *lease*."""
         return self._mandates.governed_by(lease)
+
+    def leads(self, lease: LeaseKey) -> bool:
+        """Tell whether this node leads *lease*, and isn't about to release it."""
+        return self._mandates.leads(lease) and not self._mandates.leaves(lease)
+
+    def holds(self, vip: Vip) -> bool:
+        """Tell whether *vip* is on its link here, as far as is known, whatever the reason."""
+        return vip in self._held
 
     def carries(self, lease: LeaseKey) -> bool:
         """Tell whether a link is up that a VIP of *lease* belongs on; without a VIP none is needed."""
@@ -296,7 +342,7 @@ class Keeper:
                 end()
 
     async def _reconcile(self) -> None:
-        dirty, self._dirty = self._dirty, set()
+        dirty = self._agenda.take()
         led = {
             vip: term
             for vip in dirty
@@ -387,15 +433,13 @@ class Keeper:
             self._log.write(logging.ERROR, f"failed in {doing}", vips, reason=text)
 
     def _look_at(self, vips: Iterable[Vip]) -> None:
-        self._dirty.update(vips)
-        if self._dirty:
-            self._wake.set()
+        self._agenda.add(vips)
 
     async def _wait(self) -> None:
         """Wait until there is something to look at, at the latest until the first term ends."""
         with anyio.move_on_after(self._mandates.first_end() - self._now()) as scope:
-            await self._wake.wait()
-        self._wake.clear()
+            await self._agenda.wait()
+        self._agenda.clear()
         if scope.cancelled_caught:
             for lease in self._mandates.ended():
                 self.standing(lease, Standing.EXPIRED, None)

@@ -18,6 +18,7 @@ class Mandates:
 
     _leases: dict[Vip, LeaseKey] = attrs.field(factory=dict, init=False)
     _vips: dict[LeaseKey, set[Vip]] = attrs.field(factory=dict, init=False)
+    _governed: dict[LeaseKey, tuple[Vip, ...]] = attrs.field(factory=dict, init=False)
     _terms: dict[LeaseKey, Term] = attrs.field(factory=dict, init=False)
     _leaving: set[LeaseKey] = attrs.field(factory=set, init=False)
     _assigned: dict[Vip, float] = attrs.field(factory=dict, init=False)
@@ -29,6 +30,13 @@ class Mandates:
         self._leases[vip] = lease
         self._assigned[vip] = asyncio.get_running_loop().time()
         self._vips.setdefault(lease, set()).add(vip)
+        self._governed.pop(lease, None)
+
+    def reassign(self, vip: Vip, lease: LeaseKey) -> None:
+        """Let *lease* govern *vip*, which this node has held by another Lease, and goes on to hold."""
+        since = self._assigned[vip]
+        self.assign(vip, lease)
+        self._assigned[vip] = since
 
     def unassign(self, vip: Vip) -> bool:
         """Let no Lease govern *vip*; tell whether one did."""
@@ -36,6 +44,7 @@ class Mandates:
         self._assigned.pop(vip, None)
         if lease is not None:
             self._vips[lease].discard(vip)
+            self._governed.pop(lease, None)
         return lease is not None
 
     def lead(self, lease: LeaseKey, term: Term) -> None:
@@ -61,6 +70,14 @@ class Mandates:
         """This node leads nothing any more."""
         self._terms.clear()
 
+    def forget(self, lease: LeaseKey) -> None:
+        """Drop what is known of *lease*, which this node neither leads nor is about to release."""
+        self._terms.pop(lease, None)
+        self._led.pop(lease, None)
+        self._leaving.discard(lease)
+        if not self._vips.get(lease):
+            self._vips.pop(lease, None)
+
     def leads(self, lease: LeaseKey) -> bool:
         """Tell whether this node was last told to lead *lease*."""
         return lease in self._terms
@@ -85,8 +102,11 @@ class Mandates:
         return self._leases.get(vip)
 
     def governed_by(self, lease: LeaseKey) -> tuple[Vip, ...]:
-        """Return the VIPs that *lease* governs."""
-        return tuple(self._vips.get(lease, ()))
+        """Return the VIPs that *lease* governs: the same tuple, as long as they are the same."""
+        found = self._governed.get(lease)
+        if found is None:
+            found = self._governed[lease] = tuple(self._vips.get(lease, ()))
+        return found
 
     def all(self) -> Iterable[Vip]:
         """Return every VIP that is wanted."""

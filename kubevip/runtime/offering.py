@@ -59,7 +59,8 @@ class Offers:
         """Nothing speaks against this node any more."""
         if self._since_answer.pop(lease, 0):
             self._next.pop(lease, None)
-            self._campaigns[lease].hold_back(0.0)
+            if lease in self._campaigns:
+                self._campaigns[lease].hold_back(0.0)
 
     def made(self) -> Mapping[LeaseKey, int]:
         """Return how often each Lease was offered since the start."""

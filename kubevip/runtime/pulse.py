@@ -26,8 +26,6 @@ from kubevip.backend import Host
 from kubevip.election import Cause, Standing
 from kubevip.errors import KubeVipError
 from kubevip.heartbeat import (
-    DESTINATION,
-    ETHERTYPE,
     MISSED,
     Badge,
     Beat,
@@ -44,7 +42,9 @@ from kubevip.heartbeat import (
 from kubevip.lease import Claim, Record
 from kubevip.model import Family, LeaseKey, Term, Vip
 from kubevip.runtime.announcer import Announcer
+from kubevip.runtime.bell import Bell
 from kubevip.runtime.elector import Elector, Follower
+from kubevip.runtime.hearing import Hearing
 from kubevip.runtime.wire import ANSWER_WITHIN, ask
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,9 @@ class Pulse:
     _key: bytes = attrs.field(factory=lambda: secrets.token_bytes(32), init=False)
     _vigil: Vigil | None = attrs.field(default=None, init=False)
     _badge_text: str = attrs.field(default="", init=False)
-    _ears: dict[str, contextlib.ExitStack] = attrs.field(factory=dict, init=False)
+    _hearing: Hearing = attrs.field(init=False)
+    _governed: Collection[Vip] = attrs.field(default=(), init=False)
+    _interfaces: frozenset[str] = attrs.field(default=frozenset(), init=False)
     _sequence: int = attrs.field(factory=time.time_ns, init=False)
     _asked: float | None = attrs.field(default=None, init=False)
     _witnessed: float = attrs.field(default=-math.inf, init=False)
@@ -108,11 +110,12 @@ class Pulse:
     _reach: Reach = attrs.field(default=Reach.UNKNOWN, init=False)
     _told_deaf: bool = attrs.field(default=False, init=False)
     _holder_asks: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
-    _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    _wake: Bell = attrs.field(factory=Bell, init=False)
 
     def attach(self, elector: Elector) -> None:
         """Serve *elector*, which has this pulse as its follower."""
         self._elector = elector
+        self._hearing = Hearing(self._host, elector.lease, self._received)
         elector.badge = self._write_badge
 
     # The elector's follower
@@ -125,7 +128,7 @@ class Pulse:
         """See ``Follower``."""
         lapsed = term is None and self._term is not None
         if (term is None) != (self._term is None):
-            self._wake.set()
+            self._wake.ring()
         self._term = term
         self._follower.standing(lease, standing, term)
         if lapsed:
@@ -173,23 +176,26 @@ class Pulse:
         try:
             while True:
                 self._follow_badge()
-                interfaces = self._interfaces()
-                self._listen(interfaces)
                 # In step with the other Leases of this node: fewer wakings, here and where the frames arrive.
                 due = self.interval * (math.floor(self._now() / self.interval + 0.01) + 1)
                 if self._vigil is not None:
-                    self._send(self._vigil, interfaces)
-                    await self._look(self._vigil)
-                with anyio.move_on_after(due - self._now()):
-                    await self._wake.wait()
-                self._wake.clear()
+                    await self._keep(self._vigil)
+                await self._wake.wait(due)
                 late = self._now() - due
                 if late > self.interval and self._vigil is not None:
                     # What arrived meanwhile has not been read yet.
                     self._vigil.excuse(self._now())
         finally:
-            for ear in self._ears.values():
-                ear.close()
+            self._hearing.close()
+
+    async def _keep(self, vigil: Vigil) -> None:
+        """Do what is due with each beat."""
+        interfaces = self._find_interfaces()
+        self._hearing.listen(interfaces, vigil.badge.term)
+        self._hearing.look()
+        self._send(vigil, interfaces)
+        if self._look(vigil):
+            await self._ask_for(vigil)
 
     def _follow_badge(self) -> None:
         """Go by the badge in the Lease, if it is of its present holder."""
@@ -198,24 +204,18 @@ class Pulse:
         badge = Badge.parse(text) if text else None
         if record is None or badge is None or (badge.holder, badge.term) != (record.holder, record.transitions):
             self._vigil, self._badge_text = None, ""
+            self._hearing.close()
         elif text != self._badge_text:
             self._vigil, self._badge_text = Vigil(badge, self._elector.identity, self._now()), text
             self._asked, self._told_deaf = None, False
         if self._vigil is None or self._vigil.badge.holder == self._elector.identity:
             self._elector.miss("")
 
-    def _listen(self, interfaces: Set[str]) -> None:
-        wanted = interfaces if self._vigil is not None else set()
-        for name in self._ears.keys() - wanted:
-            self._ears.pop(name).close()
-        for name in wanted - self._ears.keys():
-            ear = contextlib.ExitStack()
-            with contextlib.suppress(KubeVipError):
-                ear.enter_context(self._host.listen(name, ETHERTYPE, self._received, group=DESTINATION))
-                self._ears[name] = ear
-
-    def _interfaces(self) -> set[str]:
-        return {vip.interface for vip in self._vips(self._elector.lease)}
+    def _find_interfaces(self) -> Set[str]:
+        governed = self._vips(self._elector.lease)
+        if governed is not self._governed:
+            self._governed, self._interfaces = governed, frozenset(vip.interface for vip in governed)
+        return self._interfaces
 
     def _send(self, vigil: Vigil, interfaces: Set[str]) -> None:
         leading = self._term is not None
@@ -234,7 +234,7 @@ class Pulse:
                 self._host.send(name, seal(beat, vigil.badge, self._host.link(name).mac))
                 self._count("sent")
 
-    def _received(self, frame: bytes) -> None:
+    def _received(self, frame: bytes, at: float) -> None:
         vigil = self._vigil
         if vigil is None:
             return
@@ -246,10 +246,9 @@ class Pulse:
         except Unreadable as error:
             self._refuse(str(error))
             return
-        now = self._now()
         if beat.term > vigil.badge.term:
             self._succeeded(beat)
-        elif vigil.heard(beat, now):
+        elif vigil.heard(beat, at):
             self._count("heard")
             if beat.role is Role.HOLDER:
                 self._elector.miss("")
@@ -265,6 +264,7 @@ class Pulse:
 
     def opinion(self) -> Opinion:
         """Tell what those who send heartbeats say of the API server, which we can't reach."""
+        self._hearing.look()
         return self._vigil.opinion(self._now()) if self._vigil is not None else Opinion.UNKNOWN
 
     def _refuse(self, why: str) -> None:
@@ -282,7 +282,8 @@ class Pulse:
 
     # Missing
 
-    async def _look(self, vigil: Vigil) -> None:
+    def _look(self, vigil: Vigil) -> bool:
+        """Find out whom we miss; tell whether it is time to ask for the holder's addresses."""
         now = self._now()
         if vigil.is_deaf(now) and not self._told_deaf:
             self._told_deaf = True
@@ -290,8 +291,11 @@ class Pulse:
             log.warning("the holder's heartbeats don't arrive here: the Lease's times apply", extra=extra)
         if self._term is not None:
             self._look_for_company(vigil, now)
-        elif vigil.suspects_holder(now) and (vigil.company(now) or self.witnesses()):
-            await self._ask_for(vigil)
+            self._hearing.be_alert(self._asked is not None)
+            return False
+        suspects = vigil.suspects_holder(now)
+        self._hearing.be_alert(suspects)
+        return suspects and bool(vigil.company(now) or self.witnesses())
 
     def _is_connected(self, vigil: Vigil, now: float) -> bool:
         """Tell whether somebody but the holder was heard lately: then it isn't this node that is cut off."""
@@ -305,6 +309,7 @@ class Pulse:
             return
         holder, silent, said = vigil.badge.holder, 0, False
         within = min(ANSWER_WITHIN, max(SHORTEST_ANSWER, self.interval / 2))
+        self._hearing.look()
         while self._vigil is vigil and self._term is None and vigil.suspects_holder(self._now()):
             asked = self._now()
             witnesses = () if vigil.company(asked) else tuple(self.witnesses())
@@ -330,7 +335,7 @@ class Pulse:
                 said = True
                 extra = {"lease": str(lease), "holder": holder, "reason": "its kernel answers"}
                 log.info("a holder is missed, and its addresses are there", extra=extra)
-            self._send(vigil, self._interfaces())
+            self._send(vigil, self._find_interfaces())
             await anyio.sleep(AGAIN if answered else 0 if connected else self.interval)
             self._follow_badge()
 
@@ -347,6 +352,7 @@ class Pulse:
         """Let go unless the renewal was answered, or somebody is heard again."""
         if self.holds_on:
             return
+        self._hearing.look()
         if self._vigil is vigil and self._term is not None and self._asked == self._term.expires:
             self._count("cut_off")
             reason = "nobody is heard, and the API server doesn't answer"

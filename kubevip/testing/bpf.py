@@ -15,7 +15,7 @@ _COMPARISONS: Mapping[int, Callable[[int, int], bool]] = {
     0x35: int.__ge__,
     0x45: lambda value, operand: bool(value & operand),
 }
-_JUMP, _RETURN, _AND = 0x05, 0x06, 0x54
+_JUMP, _RETURN, _AND, _LENGTH = 0x05, 0x06, 0x54, 0x80
 
 
 def accepts(program: Sequence[BpfInstruction], frame: bytes) -> bool:
@@ -37,6 +37,8 @@ def accepts(program: Sequence[BpfInstruction], frame: bytes) -> bool:
                 # The kernel ends a program that reads beyond the frame as if it returned 0.
                 return False
             accumulator = int.from_bytes(octets, "big")
+        elif code == _LENGTH:
+            accumulator = len(frame)
         elif code in _COMPARISONS:
             at += if_true if _COMPARISONS[code](accumulator, operand) else if_false
         elif code == _AND:

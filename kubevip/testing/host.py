@@ -14,9 +14,12 @@ from kubevip.testing import frames
 from kubevip.testing.addresses import MemoryAddresses
 from kubevip.testing.bpf import accepts
 from kubevip.testing.links import LOOPBACK, MemoryLinks
-from kubevip.testing.process import Listener
+from kubevip.testing.process import Listener, clock_here, universal_time
 from kubevip.testing.routes import MemoryRoutes
 from kubevip.testing.segment import Medium
+
+# So many frames are kept for one who doesn't look.
+MOST_KEPT = 1000
 
 
 @attrs.frozen(eq=False)
@@ -24,7 +27,7 @@ class _Ear:
     interface: str
     ethertype: int
     program: tuple[BpfInstruction, ...]
-    listener: Listener
+    tell: Callable[[bytes], object]
 
 
 @attrs.define(eq=False)
@@ -110,10 +113,42 @@ class FakeHost:
             if ear in self._ears:
                 received(frame)
 
-        ear = _Ear(interface, ethertype, tuple(bpf), Listener(still_open))
+        ear = _Ear(interface, ethertype, tuple(bpf), Listener(still_open).tell)
         self._ears.append(ear)
         try:
             yield
+        finally:
+            self._ears.remove(ear)
+
+    @contextlib.contextmanager
+    def gather(
+        self,
+        interface: str,
+        ethertype: int,
+        received: Callable[[bytes, float], None],
+        *,
+        bpf: Sequence[BpfInstruction] = (),
+        group: bytes = b"",
+    ) -> Iterator[Callable[[], None]]:
+        """Keep each frame of *ethertype* that arrives on *interface* until it is asked for."""
+        self.links.get(interface)
+        kept: list[tuple[float, bytes]] = []
+
+        def keep(frame: bytes) -> None:
+            # A stopped process looks at nothing, and the memory of a kernel has an end.
+            if len(kept) < MOST_KEPT:
+                kept.append((universal_time(), frame))
+
+        def look() -> None:
+            clock, found = clock_here(), kept.copy()
+            kept.clear()
+            for at, frame in found:
+                received(frame, clock.local(at) if clock is not None else at)
+
+        ear = _Ear(interface, ethertype, tuple(bpf), keep)
+        self._ears.append(ear)
+        try:
+            yield look
         finally:
             self._ears.remove(ear)
 
@@ -145,7 +180,7 @@ class FakeHost:
         kind = frames.ethertype(frame)
         for ear in tuple(self._ears):
             if (ear.interface, ear.ethertype) == (interface, kind) and accepts(ear.program, frame):
-                ear.listener.tell(frame)
+                ear.tell(frame)
 
     def takes(self, mac: bytes) -> bool:
         """Tell whether one of its interfaces takes frames for *mac* now."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import attrs
 
+from kubevip import placement
 from kubevip.backend import Link
 from kubevip.errors import LinkNotFound
 from kubevip.model import IPAddress
@@ -109,6 +110,14 @@ class MemoryLinks:
             return None
         prefix_length, name = max(found)
         return name, prefix_length
+
+    def subnets(self) -> list[placement.Network]:
+        """Return the networks that this node is in; see ``kubevip.ports.Links``."""
+        return [
+            network.network
+            for name, network in self._each()
+            if not self._links[name].loopback and not network.ip.is_link_local
+        ]
 
     def names(self) -> list[str]:
         """Return the names of all interfaces."""

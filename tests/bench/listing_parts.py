@@ -16,7 +16,7 @@ from cluster import progress
 from figures import Figure, spread
 
 import kubevip.agent
-from kubevip.claims import Claims
+from kubevip.claims import Claims, Fixed
 from kubevip.config import Kubeconfig
 from kubevip.controllers.ownership import Ownership
 from kubevip.controllers.services import Services
@@ -62,7 +62,7 @@ async def _list_and_watch(client: Client) -> tuple[float, float]:
     timing = Timing()
     links = MemoryLinks()
     keeper = Keeper(MemoryAddresses(links), links, {}, timing, linger=1.0)
-    ownership = Ownership(Claims({}, LeaseKey("kube-system", "plndr-svcs-lock")), keeper)
+    ownership = Ownership(Claims(Fixed({}, LeaseKey("kube-system", "plndr-svcs-lock"))), keeper)
     services = Services(
         "node1", ownership, ClassFilter(), lambda _address, _name: ("eth0", 32), Events(client, "node1"), lambda: False
     )

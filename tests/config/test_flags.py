@@ -29,7 +29,7 @@ _OTHERS = """
     instanceName cidr metalKey metalProject metalProjectID provider-config linger log-format backends failover heartbeat
     onApiLoss
     checkCommand checkHttp checkInterval checkTimeout checkFall checkRise checkGates preferredNodes failbackDelay
-    verify verifyTimeout witnesses conflict
+    verify verifyTimeout witnesses conflict servicesPlacement servicesWeight servicesZone
 """
 BOOLEANS, OTHERS = _BOOLEANS.split(), _OTHERS.split()
 

@@ -6,7 +6,7 @@ from kubevip.config import ADMIN_CONF, InCluster, Kubeconfig, Server, kubeconfig
 
 SERVICES = {"vip_arp": "true", "svc_enable": "true"}
 CONTROL_PLANE = {"vip_arp": "true", "cp_enable": "true", "address": "10.0.0.1"}
-POD = {"HOME": "/root", "KUBERNETES_SERVICE_HOST": "10.96.0.1"}
+POD = {"HOME": "/home/of/pod", "KUBERNETES_SERVICE_HOST": "10.96.0.1"}
 
 
 def candidates(environ: dict[str, str]) -> tuple[Kubeconfig | InCluster, ...]:
@@ -24,7 +24,7 @@ def admin_server(environ: dict[str, str]) -> Server | None:
 
 def test_the_order_is_what_is_named_then_the_well_known_then_the_pods_own() -> None:
     environ = SERVICES | POD | {"KUBECONFIG": "/a:/b", "k8s_config_file": "/c"}
-    assert files(environ) == [("/a", "/b"), ("/c",), (str(ADMIN_CONF),), ("/root/.kube/config",)]
+    assert files(environ) == [("/a", "/b"), ("/c",), (str(ADMIN_CONF),), (f"{POD['HOME']}/.kube/config",)]
     assert isinstance(candidates(environ)[-1], InCluster)
 
 

@@ -171,7 +171,6 @@ REFUSED = {
     "enable_node_labeling": "true",
     "enable_upnp": "true",
     "mirror_dest_interface": "eth1",
-    "per_service_election_on_demand": "true",
     "egress_podcidr": "10.0.0.0/16",
     "egress_servicecidr": "10.96.0.0/12",
     "egress_enableinternalsnat": "true",

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import anyio
 import attrs
 
-from kubevip.claims import Claims
+from kubevip.claims import Claims, Fixed
 from kubevip.controllers.ownership import Ownership
 from kubevip.controllers.services import Services
 from kubevip.model import IPAddress, ServiceKey
@@ -48,7 +48,7 @@ async def serving(
     segment: Segment, *, addresses: str = "10.0.0.99", governing: dict[IPAddress, object] | None = None
 ) -> AsyncIterator[Told]:
     async with keeping(segment) as a:
-        ownership = Ownership(Claims(governing or {}, LEASE), a.keeper)
+        ownership = Ownership(Claims(Fixed(governing or {}, LEASE)), a.keeper)
         made: list[Told] = []
 
         class Events:

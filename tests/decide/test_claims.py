@@ -6,7 +6,7 @@ import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubevip.claims import CONTROL_PLANE, Changes, Claims, User
+from kubevip.claims import CONTROL_PLANE, Changes, Claims, Fixed, User
 from kubevip.model import IPAddress, LeaseKey, ServiceKey, Vip
 
 CP, SVCS = LeaseKey("kube-system", "plndr-cp-lock"), LeaseKey("kube-system", "plndr-svcs-lock")
@@ -19,7 +19,7 @@ def vip(address: IPAddress, interface: str = "eth0") -> Vip:
 
 
 def claims() -> Claims:
-    return Claims({A: CP}, SVCS)
+    return Claims(Fixed({A: CP}, SVCS))
 
 
 def test_a_first_user_makes_an_address_wanted_by_the_services_lease() -> None:
@@ -45,7 +45,7 @@ def test_an_address_of_the_control_plane_is_governed_by_its_lease_also_for_servi
 
 
 def test_without_a_services_election_only_governed_addresses_are_held() -> None:
-    known = Claims({A: CP}, None)
+    known = Claims(Fixed({A: CP}, None))
     assert known.claim(WEB, [vip(A), vip(B)]) == Changes({vip(A): CP})
     assert known.lease(B) is None
 
@@ -138,3 +138,41 @@ def test_nothing_is_left_when_everyone_has_let_go(taken: Steps) -> None:
     for user in (CONTROL_PLANE, WEB, DB):
         known.claim(user, [])
     assert all(known.held(address) is None and known.users(address) == () for address in (A, B, C))
+
+
+class Changing:
+    """Whatever a test says."""
+
+    def __init__(self, lease: LeaseKey | None) -> None:
+        self.says = lease
+
+    def lease(self, address: IPAddress) -> LeaseKey | None:
+        return self.says
+
+    def asks(self, key: ServiceKey, view: object, vips: object) -> tuple[IPAddress, ...]:
+        return ()
+
+    def objection(self, view: object) -> str:
+        return ""
+
+
+def test_another_lease_for_an_address_moves_it_without_letting_it_go() -> None:
+    governance = Changing(SVCS)
+    known = Claims(governance)
+    known.claim(WEB, [vip(B)])
+    governance.says = CP
+    assert known.regovern([B]) == Changes({vip(B): CP})
+
+
+def test_the_same_lease_again_is_no_change() -> None:
+    known = claims()
+    known.claim(WEB, [vip(B)])
+    assert known.regovern([A, B, C]) == Changes()
+
+
+def test_an_address_that_no_lease_governs_any_more_is_unwanted() -> None:
+    governance = Changing(SVCS)
+    known = Claims(governance)
+    known.claim(WEB, [vip(B)])
+    governance.says = None
+    assert known.regovern([B]) == Changes(unwant=frozenset({vip(B)}))

@@ -173,6 +173,13 @@ def test_a_service_that_is_being_deleted_is_not_served() -> None:
     assert reason(deleting=True, load_balancer_ip="10.0.0.3") is Reason.DELETING
 
 
+def test_what_the_settings_heed_is_not_told() -> None:
+    view = ServiceView(key=KEY, annotations={"kube-vip.io/leaseName": "mine"}, load_balancer_ip="10.0.0.3")
+    outcome = view.wants(ClassFilter(), place, {})
+    assert isinstance(outcome, Wanted)
+    assert outcome.problems == ()
+
+
 def test_the_ignore_annotation_counts_only_as_true() -> None:
     assert reason(annotations={IGNORE: "true"}, load_balancer_ip="10.0.0.3") is Reason.ANNOTATION
     assert addresses(annotations={IGNORE: "false"}, load_balancer_ip="10.0.0.3") == ["10.0.0.3"]

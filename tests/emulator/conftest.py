@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import json
 import os
+import random
 import sysconfig
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -164,7 +165,7 @@ async def _client(url: str, context: Any, server: Any) -> AsyncIterator[Client]:
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
     """An emulator with users, roles and the network that the real server has."""
-    async with serve(tokens=TOKENS, rbac=True, service_cidrs=["10.0.0.0/24"], seed=1) as server:
+    async with serve(tokens=TOKENS, rbac=True, service_cidrs=["10.0.0.0/24"], rng=random.Random(1)) as server:
         yield server
 
 
@@ -189,7 +190,7 @@ async def api(kind_of_server: Any) -> AsyncIterator[Client]:
             yield found
         return
     async with (
-        serve(tokens=TOKENS, rbac=True, service_cidrs=["10.0.0.0/24"], seed=1) as server,
+        serve(tokens=TOKENS, rbac=True, service_cidrs=["10.0.0.0/24"], rng=random.Random(1)) as server,
         _client(server.url, False, server) as found,
     ):
         yield found

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import random
 import socket
 import ssl
 
@@ -28,6 +29,18 @@ async def test_new_server_has_namespaces_roles_and_its_own_service():
         _, service = await fetch(f"{server.url}{NAMESPACES}/default/services/kubernetes")
         assert service["spec"]["clusterIP"] == "10.96.0.1"
         assert server.store.get(BY_PLURAL["clusterroles"], ("", "cluster-admin"))
+
+
+async def test_metrics_count_requests_by_what_they_asked_for_and_their_answer():
+    async with serve() as server, aiohttp.ClientSession() as session:
+        for _ in range(2):
+            async with session.post(server.url + NAMESPACES, json={"metadata": {"name": "one"}}):
+                pass
+        async with session.get(server.url + "/metrics") as response:
+            lines = (await response.text()).splitlines()
+    for code in (201, 409):
+        labels = f'code="{code}",group="",resource="namespaces",subresource="",verb="POST"'
+        assert f"apiserver_request_total{{{labels}}} 1" in lines
 
 
 async def test_nothing_is_left_of_a_server():
@@ -164,7 +177,7 @@ async def test_objects_can_be_made_from_manifests():
 
 async def test_same_seed_makes_the_same_uids():
     async def uid():
-        async with serve(seed=7) as server:
+        async with serve(rng=random.Random(7)) as server:
             return server.store.get(BY_PLURAL["namespaces"], ("", "default")).value["metadata"]["uid"]
 
     assert await uid() == await uid()

@@ -188,38 +188,34 @@ async def test_nothing_is_renumbered_by_a_restart():
         assert [cluster.address(name) for name in "bc"] == before[1:]
 
 
-@virtual
-async def test_what_was_allocated_for_a_service_that_is_gone_by_then_goes_back():
-    book, cluster = world()
-
-    async def wait(verb: str, key: str) -> None:
-        if verb == "allocate":
-            await anyio.sleep(3)
-
-    book.before = wait
-    async with cluster.provider():
-        cluster.create("a")
-        await anyio.sleep(1)
+def leave(cluster: Cluster, change: str) -> None:
+    """Let Service ``a`` need no address any more."""
+    if change == "delete":
         cluster.delete("a")
-        await cluster.until(lambda: book.verbs("default/a") == ["allocate", "release"])
-        assert not book.kept
-
-
-@virtual
-async def test_what_was_allocated_for_a_service_that_is_no_load_balancer_by_then_goes_back():
-    book, cluster = world()
-
-    async def wait(verb: str, key: str) -> None:
-        if verb == "allocate":
-            await anyio.sleep(3)
-
-    book.before = wait
-    async with cluster.provider():
-        cluster.create("a")
-        await anyio.sleep(1)
+    else:
         cluster.edit("a", type="ClusterIP")
-        await cluster.until(lambda: book.verbs("default/a") == ["allocate", "release"])
-        assert (book.kept, cluster.address("a")) == ({}, "")
+
+
+@pytest.mark.parametrize("change", ["delete", "retype"])
+def test_what_was_allocated_for_a_service_that_needs_none_by_then_goes_back(change):
+    @virtual
+    async def check():
+        book, cluster = world()
+
+        async def wait(verb: str, key: str) -> None:
+            if verb == "allocate":
+                await anyio.sleep(3)
+
+        book.before = wait
+        async with cluster.provider():
+            cluster.create("a")
+            await anyio.sleep(1)
+            leave(cluster, change)
+            await cluster.until(lambda: book.verbs("default/a") == ["allocate", "release"])
+            assert not book.kept
+            assert change == "delete" or cluster.address("a") == ""
+
+    check()
 
 
 @pytest.mark.parametrize("change", ["delete", "retype"])
@@ -238,10 +234,7 @@ def test_what_may_have_been_allocated_by_a_call_that_failed_goes_back(change):
             cluster.create("a")
             await cluster.until(lambda: "the answer is lost" in cluster.told("a"))
             assert book.kept
-            if change == "delete":
-                cluster.delete("a")
-            else:
-                cluster.edit("a", type="ClusterIP")
+            leave(cluster, change)
             await cluster.until(lambda: not book.kept)
 
     check()

@@ -205,7 +205,7 @@ async def test_cancelled_request_gives_its_connection_back(emulator):
 
 
 def _open_connections(client):
-    return client._api.rest_client.pool_manager.connector._acquired
+    return client._transport._session.connector._acquired
 
 
 # TLS
@@ -340,6 +340,27 @@ async def test_credentials_that_can_not_be_renewed_are_unauthorized(emulator):
     def renew(_configuration, *_args):
         raise ConfigException("Token file exists but empty.")
 
-    emulator.admin._configuration.refresh_api_key_hook = renew
+    emulator.admin._credentials.refresh_api_key_hook = renew
     with pytest.raises(Unauthorized, match="Token file exists but empty"):
         await emulator.admin.request("GET", emulator.path("services"))
+
+
+async def test_passwords_of_other_programs_are_not_sent_along(scripted, tmp_path, monkeypatch):
+    scripted.answer = lambda request: _text(200, "{}")
+    netrc = write(tmp_path / "netrc", "machine 127.0.0.1 login somebody password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    text = kubeconfig(scripted.url, user="{token: ours}")
+    async with await connected_to(tmp_path / "token", text) as client:
+        await client.request("GET", "/api")
+    assert scripted.requests[0].headers["Authorization"] == "Bearer ours"
+
+
+async def test_proxy_of_the_environment_is_asked(scripted, tmp_path, monkeypatch):
+    scripted.answer = lambda request: _text(200, "{}")
+    monkeypatch.setenv("http_proxy", scripted.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    text = kubeconfig("http://nowhere.invalid", user="{}")
+    async with await connected_to(tmp_path / "nowhere", text) as client:
+        await client.request("GET", "/api")
+    assert scripted.requests[0].headers["Host"] == "nowhere.invalid"

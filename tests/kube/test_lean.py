@@ -21,7 +21,7 @@ def test_only_what_is_used_is_loaded():
         from kubevip.kube.lean import load_lean
         assert load_lean()
         import kubevip.agent
-        from kubernetes_asyncio.client import ApiClient, Configuration
+        import kubernetes_asyncio.config.kube_config
         print(len([name for name in sys.modules if name.startswith("kubernetes_asyncio.client.models.")]))
     """)
     assert int(loaded) == 0
@@ -78,11 +78,11 @@ def test_nothing_changes_where_it_is_loaded_already():
 @pytest.mark.parametrize(
     "change",
     [
-        "sys.modules['kubernetes_asyncio.client.api_client'] = None",
+        "sys.modules['kubernetes_asyncio.config.incluster_config'] = None",
         "importlib.util.find_spec = lambda name, package=None: None",
         "sys.modules['kubernetes_asyncio.config.kube_config'] = None",
     ],
-    ids=["no api_client", "no package", "no kube_config"],
+    ids=["no incluster_config", "no package", "no kube_config"],
 )
 def test_other_layout_is_loaded_whole(change):
     run(f"""

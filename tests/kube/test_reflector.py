@@ -466,7 +466,7 @@ async def test_line_that_is_no_event_ends_the_stream(scripted, tmp_path):
 async def test_cancelled_reflector_leaves_no_connection(emulator):
     async with following(emulator.admin) as (reflector, _told):
         await until(lambda: reflector.statistics().streams == 1)
-    assert not emulator.admin._api.rest_client.pool_manager.connector._acquired
+    assert not emulator.admin._transport._session.connector._acquired
     await until(lambda: not emulator.server.statistics().streams)
 
 
@@ -474,5 +474,5 @@ async def test_cancelled_many_times_leaves_no_connection(emulator):
     for _ in range(20):
         with anyio.move_on_after(0.02):
             await Reflector(emulator.admin, SERVICES, Told()).run()
-    assert not emulator.admin._api.rest_client.pool_manager.connector._acquired
+    assert not emulator.admin._transport._session.connector._acquired
     await until(lambda: not emulator.server.statistics().streams)

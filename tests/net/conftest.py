@@ -1,7 +1,8 @@
 """What the tests of the kernel share: an Ethernet segment of two machines, and a node's parts on one of them."""
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
 from ipaddress import ip_interface
 from typing import Any
 
@@ -76,3 +77,13 @@ def peer(segment: Segment) -> Machine:
 
 def vip(text: str, interface: str = "eth0") -> Vip:
     return Vip.parse(text, interface=interface)
+
+
+@pytest.fixture
+async def mouth(peer: Machine) -> AsyncIterator[Callable[[bytes], int]]:
+    """Sends frames from the other machine."""
+    with peer.entered():
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK)
+        sock.bind(("eth0", 0))
+    with contextlib.closing(sock):
+        yield sock.send

@@ -68,16 +68,6 @@ def ear(peer):
         yield listen
 
 
-@pytest.fixture
-async def mouth(peer):
-    """Sends frames from the other machine."""
-    with peer.entered():
-        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK)
-        sock.bind(("eth0", 0))
-    with contextlib.closing(sock):
-        yield sock.send
-
-
 def spaceless(text):
     return bytes.fromhex(text.replace(" ", ""))
 

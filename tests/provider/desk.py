@@ -11,9 +11,10 @@ from kubevip.decision import Decision, Note
 from kubevip.ipam import PoolStatistics
 from kubevip.model import Family, ServiceKey
 from kubevip.provision import Classes, Facts
+from kubevip.replan import written
 from kubevip.service import ADDRESSES
 from tests.provider.server import Server
-from tests.provider.services import edited, merged, service
+from tests.provider.services import merged, service
 
 GLOBAL = {"range-global": "10.0.0.1-10.0.0.3"}
 
@@ -89,7 +90,7 @@ class Desk:
         assert decision is not None
         assert decision.edits
         self.writes += 1
-        return self.server.update(edited(decision.facts, decision.edits), decision.facts.version)
+        return self.server.update(written(decision.facts, decision.edits), decision.facts.version)
 
     def work(self) -> None:
         """See everything, and do whatever there is to do."""

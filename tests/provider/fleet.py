@@ -12,11 +12,12 @@ from kubevip.accounts import Accounts
 from kubevip.ipam.allocator import COOLING
 from kubevip.model import IPAddress, ServiceKey
 from kubevip.provision import Classes, Facts
+from kubevip.replan import written
 from kubevip.service import INTERFACE
 from tests.provider.configs import CONFIGS, SIX, THREE
 from tests.provider.referee import Referee, Violation, Write
 from tests.provider.server import Conflicted, Gone, Server
-from tests.provider.services import claimed, edited, readable, served
+from tests.provider.services import claimed, readable, served
 from tests.provider.users import KEYS, Users
 
 NODE_ADDRESSES = ("", "10.0.0.1", "10.0.0.3")
@@ -149,7 +150,7 @@ class Fleet:
         del provider.todo[key]
         decision = provider.accounts.decide(key, self.now)
         if decision is not None and decision.edits:
-            after = edited(decision.facts, decision.edits)
+            after = written(decision.facts, decision.edits)
             chosen = provider.choose(key, (served(after) | claimed(after)) - served(decision.facts))
             config = CONFIGS[self.configs[provider.config]]
             provider.writes.append(Write(decision, provider.seen, config, chosen))
@@ -170,7 +171,7 @@ class Fleet:
     def _land(self, write: Write) -> Facts | Exception:
         before, decided = self.server.objects.get(write.key), write.decision
         try:
-            after = self.server.update(edited(decided.facts, decided.edits), decided.facts.version)
+            after = self.server.update(written(decided.facts, decided.edits), decided.facts.version)
         except (Conflicted, Gone) as error:
             return error
         assert before is not None

@@ -1,13 +1,10 @@
-"""Services for tests, what an update makes of them, and what can be read off them: written down once more, plainly."""
+"""Services for tests, and what can be read off them: written down once more, plainly."""
 
 import ipaddress
 import itertools
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
-
-from kubevip.edits import Edits
 from kubevip.ipam import DHCP_MARKER, FamilyPolicy, read_address
 from kubevip.model import Family, IPAddress, ServiceKey
 from kubevip.provision import CLAIM, FINALIZER, LABEL, LABELLED, RECORD, Facts
@@ -50,22 +47,6 @@ def recorded_as(origin: str, listed: str, name: str = "a", **more: Any) -> Facts
     more = {"labels": {LABEL: LABELLED}, "finalizers": (FINALIZER,)} | more
     annotations = {RECORD: f"{origin} {listed}"} | more.pop("annotations", {})
     return service(name, text=text, spec=spec, annotations=annotations, **more)
-
-
-def edited(facts: Facts, edits: Edits) -> Facts:
-    """What an update with *edits* makes of *facts*."""
-    finalizers = facts.finalizers
-    if edits.finalizer is not None:
-        rest = tuple(name for name in finalizers if name != FINALIZER)
-        finalizers = (*rest, FINALIZER) if edits.finalizer else rest
-    return attrs.evolve(
-        facts,
-        annotations=merged(facts.annotations, edits.annotations),
-        labels=merged(facts.labels, edits.labels),
-        load_balancer_ip=facts.load_balancer_ip if edits.load_balancer_ip is None else edits.load_balancer_ip,
-        finalizers=finalizers,
-        ingress=() if edits.clear_ingress else facts.ingress,
-    )
 
 
 def merged(present: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:

@@ -6,8 +6,9 @@ import pytest
 from kubevip.accounts import Accounts
 from kubevip.ledger import CLAIM_PATIENCE
 from kubevip.provision import CLAIM, RECORD, Classes
+from kubevip.replan import written
 from tests.provider.desk import GLOBAL, Desk, key_of
-from tests.provider.services import DUAL, ONLY_V4, PREFERS_DUAL, edited, ip, labelled, service
+from tests.provider.services import DUAL, ONLY_V4, PREFERS_DUAL, ip, labelled, service
 
 ONE = {"range-global": "10.0.0.1-10.0.0.1"}
 A, X = key_of("a"), ip("10.0.0.1")
@@ -37,7 +38,7 @@ def test_beside_others_an_address_is_claimed_first_and_counts_when_the_claim_is_
     served = desk.decide("a")
     assert served is not None
     assert served.addresses == (X,)
-    assert edited(served.facts, served.edits).annotations.keys() == {"kube-vip.io/loadbalancerIPs", RECORD}
+    assert written(served.facts, served.edits).annotations.keys() == {"kube-vip.io/loadbalancerIPs", RECORD}
 
 
 def test_each_service_takes_two_writes() -> None:

@@ -21,19 +21,20 @@ from kubevip.provision import (
     Origin,
     examine,
 )
+from kubevip.replan import written
 from kubevip.service import ADDRESSES, INTERFACE
-from tests.provider.services import edited, ips, labelled, recorded_as, service
+from tests.provider.services import ips, labelled, recorded_as, service
 
 POOL = "range-global"
 ONE, BOTH = ips("10.0.0.1"), ips("10.0.0.1,fd00::1")
 
 
 def settled(facts: Facts, listed: str = "10.0.0.1", origin: str = POOL, interface: str = "") -> Facts:
-    return edited(facts, settling(facts, ips(listed), origin, interface))
+    return written(facts, settling(facts, ips(listed), origin, interface))
 
 
 def cleared(facts: Facts) -> Facts:
-    return edited(facts, clearing(facts))
+    return written(facts, clearing(facts))
 
 
 # Settling
@@ -102,19 +103,19 @@ def test_the_claim_goes() -> None:
 
 def test_a_claim_is_seen_by_providers_alone() -> None:
     facts = service()
-    claimed = edited(facts, claiming(facts, BOTH, "me"))
+    claimed = written(facts, claiming(facts, BOTH, "me"))
     assert claimed == attrs.evolve(facts, annotations={CLAIM: "me 10.0.0.1,fd00::1"})
 
 
 def test_the_same_claim_isnt_written_twice() -> None:
-    facts = edited(service(), claiming(service(), ONE, "me"))
+    facts = written(service(), claiming(service(), ONE, "me"))
     assert not claiming(facts, ONE, "me")
     assert claiming(facts, ONE, "you")
 
 
 def test_it_is_taken_back_without_a_trace() -> None:
-    claimed = edited(service(), claiming(service(), ONE, "me"))
-    assert edited(claimed, unclaiming(claimed)) == service()
+    claimed = written(service(), claiming(service(), ONE, "me"))
+    assert written(claimed, unclaiming(claimed)) == service()
     assert not unclaiming(service())
 
 
@@ -214,7 +215,7 @@ def test_without_the_finalizer_there_is_nothing_to_do() -> None:
     ],
 )
 def test_nothing_says_any_more_that_it_has_one(facts: Facts) -> None:
-    after = edited(facts, withdrawing(facts))
+    after = written(facts, withdrawing(facts))
     assert after == service(finalizers=(FINALIZER,))
     assert examine(after, Classes()) == Lacks()
     assert not withdrawing(after)
@@ -222,7 +223,7 @@ def test_nothing_says_any_more_that_it_has_one(facts: Facts) -> None:
 
 def test_a_claim_goes() -> None:
     facts = service(annotations={CLAIM: "me 10.0.0.1"})
-    assert edited(facts, withdrawing(facts)) == service()
+    assert written(facts, withdrawing(facts)) == service()
 
 
 def test_one_that_has_never_had_any_is_left_alone() -> None:

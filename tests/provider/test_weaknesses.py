@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from kubevip.provision import RECORD, Classes, Facts
+from kubevip.replan import written
 from kubevip.service import ADDRESSES, INTERFACE
 from tests.provider.desk import GLOBAL, Desk, key_of, serve
 from tests.provider.services import (
@@ -17,7 +18,6 @@ from tests.provider.services import (
     HTTPS,
     ONLY_V4,
     PREFERS_DUAL,
-    edited,
     labelled,
     note,
     readable,
@@ -290,7 +290,7 @@ def test_21_conflict_deletion_restart_and_a_new_configmap_in_one_story() -> None
     desk.work()
     assert desk.all() == {"b": "10.0.0.2", "c": "10.0.0.3"}
     assert decision is not None
-    assert edited(decision.facts, decision.edits).annotations[ADDRESSES] == "10.0.0.3"
+    assert written(decision.facts, decision.edits).annotations[ADDRESSES] == "10.0.0.3"
 
 
 def test_what_was_recorded_by_hand_is_believed_only_with_the_address() -> None:

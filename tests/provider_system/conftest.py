@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,9 @@ def no_authorities_are_read() -> Iterator[None]:
 @contextlib.asynccontextmanager
 async def emulated(directory: Path, **options: Any) -> AsyncIterator[Site]:
     async with (
-        serve(tokens=TOKENS, rbac=True, service_cidrs=["10.96.0.0/12", "fd96::/108"], seed=1, **options) as server,
+        serve(
+            tokens=TOKENS, rbac=True, service_cidrs=["10.96.0.0/12", "fd96::/108"], rng=random.Random(1), **options
+        ) as server,
         Site.on(server, directory) as site,
     ):
         yield site

@@ -397,6 +397,21 @@ async def test_with_failback_it_does_after_the_delay_and_no_packet_is_lost() -> 
 
 
 @virtual
+async def test_a_preferred_node_asks_in_each_term_however_lately_it_asked_in_another_one() -> None:
+    async with site(preferred=("c",), failback=0.0) as here:
+        await anyio.sleep(1)
+        preferred = here.machines["c"]
+        for _time in range(3):
+            assert here.holder is preferred
+            fail(preferred)
+            await anyio.sleep(5)
+            assert here.holder is not preferred
+            recover(preferred)
+            await anyio.sleep(1)
+        assert here.holder is preferred
+
+
+@virtual
 async def test_a_planned_handover_waits_for_no_absent_preferred_node_long_enough_to_lose_a_packet() -> None:
     async with site("a", "b", preferred=("x", "y", "z")) as here:
         fail(here.holder)

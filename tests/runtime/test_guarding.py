@@ -44,10 +44,11 @@ class Guarding:
     def backend(self, vip: Vip) -> Backend:
         return (ArpBackend if vip.family is Family.IPV4 else NdpBackend)(self.foreign)
 
-    async def claim(self, vip: Vip) -> None:
-        """Let the foreign machine announce *vip*, as arping does: its kernel knows nothing of it."""
+    async def claim(self, vip: Vip, *, hold: float = 0) -> None:
+        """Let the foreign machine announce *vip*, as arping does: its kernel knows nothing of it. Then *hold*."""
         await self.backend(vip).announce(vip)
         await anyio.sleep(0.01)
+        await self.hold(hold)
 
     async def have(self, vip: Vip) -> None:
         """Let the foreign machine have *vip*: its kernel answers."""
@@ -79,17 +80,22 @@ async def guarding(segment: Segment, *vips: Vip, policy: Policy = Policy.ALARM) 
             tasks.cancel_scope.cancel()
 
 
+@contextlib.asynccontextmanager
+async def holding(segment: Segment, *vips: Vip, policy: Policy = Policy.ALARM) -> AsyncIterator[Guarding]:
+    """The same, a minute after the Lease was taken: no last holder can have the addresses any more."""
+    async with guarding(segment, *vips, policy=policy) as here:
+        await here.take()
+        yield here
+
+
 @both
 @virtual
 async def test_another_machine_that_announces_the_address_is_told_once_with_its_mac(
     segment: Segment, vip: Vip, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with guarding(segment, vip) as here:
-        await here.take()
-        await here.claim(vip)
-        await here.hold(3)
-        await here.claim(vip)
-        await here.hold(3)
+    async with holding(segment, vip) as here:
+        await here.claim(vip, hold=3)
+        await here.claim(vip, hold=3)
         assert here.conflicts == [(vip, here.mac, Manner.KEEP)]
         assert here.guard.statistics().rivals == {vip: [here.mac]}
         assert here.guard.statistics().conflicts == 1
@@ -101,8 +107,7 @@ async def test_another_machine_that_announces_the_address_is_told_once_with_its_
 @both
 @virtual
 async def test_a_machine_that_only_asks_from_the_address_claims_it_too(segment: Segment, vip: Vip) -> None:
-    async with guarding(segment, vip) as here:
-        await here.take()
+    async with holding(segment, vip) as here:
         await here.backend(vip).inquire(vip, vip.address + 1)
         await here.hold(3)
         assert here.conflicts == [(vip, here.mac, Manner.KEEP)]
@@ -122,8 +127,7 @@ async def test_a_machine_that_answers_for_it_is_found_though_the_lease_was_taken
 @both
 @virtual
 async def test_a_probe_is_no_claim(segment: Segment, vip: Vip) -> None:
-    async with guarding(segment, vip) as here:
-        await here.take()
+    async with holding(segment, vip) as here:
         for _second in range(10):
             await here.backend(vip).probe(vip)
             await here.hold(1)
@@ -132,49 +136,40 @@ async def test_a_probe_is_no_claim(segment: Segment, vip: Vip) -> None:
 
 @virtual
 async def test_claims_to_other_addresses_are_not_even_seen(segment: Segment) -> None:
-    async with guarding(segment, VIP) as here:
-        await here.take()
-        await here.claim(VIP2)
-        await here.hold(3)
+    async with holding(segment, VIP) as here:
+        await here.claim(VIP2, hold=3)
         assert here.conflicts == []
         await here.a.host.addresses.put([(VIP2, 5)], not_after=float("inf"))
 
 
 @virtual
 async def test_our_own_mac_on_another_interface_is_no_conflict(segment: Segment) -> None:
-    async with guarding(segment, VIP) as here:
-        await here.take()
+    async with holding(segment, VIP) as here:
         here.a.host.links.add("eth1", mac=here.foreign.link("eth0").mac)
-        await here.claim(VIP)
-        await here.hold(3)
+        await here.claim(VIP, hold=3)
         assert here.conflicts == []
         here.a.host.links.remove("eth1")
-        await here.claim(VIP)
-        await here.hold(3)
+        await here.claim(VIP, hold=3)
         assert len(here.conflicts) == 1
 
 
 @virtual
 async def test_addresses_that_come_later_are_watched_and_those_that_go_are_not(segment: Segment) -> None:
-    async with guarding(segment, VIP) as here:
-        await here.take()
+    async with holding(segment, VIP) as here:
         here.a.keeper.want(VIP2, LEASE)
         await here.hold(60)
-        await here.claim(VIP2)
-        await here.hold(3)
+        await here.claim(VIP2, hold=3)
         assert here.conflicts == [(VIP2, here.mac, Manner.KEEP)]
         here.a.keeper.unwant(VIP)
         await here.hold(1)
-        await here.claim(VIP)
-        await here.hold(3)
+        await here.claim(VIP, hold=3)
         assert len(here.conflicts) == 1
 
 
 @virtual
 async def test_without_a_renewal_after_it_nothing_is_told(segment: Segment) -> None:
     """It may be our successor, of whom the API server has told us nothing yet."""
-    async with guarding(segment, VIP) as here:
-        await here.take()
+    async with holding(segment, VIP) as here:
         await here.claim(VIP)
         await anyio.sleep(TIMING.renew_deadline - 0.1)
         assert here.conflicts == []
@@ -185,8 +180,7 @@ async def test_without_a_renewal_after_it_nothing_is_told(segment: Segment) -> N
 
 @virtual
 async def test_a_conflict_is_over_when_the_other_machine_is_gone(segment: Segment) -> None:
-    async with guarding(segment, VIP) as here:
-        await here.take()
+    async with holding(segment, VIP) as here:
         await here.have(VIP)
         await here.claim(VIP)
         await here.hold(3 * OVER_AFTER)
@@ -202,10 +196,8 @@ async def test_a_conflict_is_over_when_the_other_machine_is_gone(segment: Segmen
 
 @virtual
 async def test_a_released_address_ends_its_conflict_here(segment: Segment) -> None:
-    async with guarding(segment, VIP) as here:
-        await here.take()
-        await here.claim(VIP)
-        await here.hold(3)
+    async with holding(segment, VIP) as here:
+        await here.claim(VIP, hold=3)
         here.a.release()
         await anyio.sleep(0.1)
         assert [(vip, mac) for _time, vip, mac in here.settled] == [(VIP, here.mac)]
@@ -258,11 +250,9 @@ async def test_a_defence_announces_the_address_and_clients_believe_it(segment: S
 @both
 @virtual
 async def test_yielding_lets_go_of_the_address_and_tells_whom_it_is_left_to(segment: Segment, vip: Vip) -> None:
-    async with guarding(segment, vip, VIP2, policy=Policy.YIELD) as here:
-        await here.take()
+    async with holding(segment, vip, VIP2, policy=Policy.YIELD) as here:
         await here.have(vip)
-        await here.claim(vip)
-        await here.hold(3)
+        await here.claim(vip, hold=3)
         assert here.conflicts == [(vip, here.mac, Manner.YIELD)]
         assert here.a.present == {VIP2}
         assert here.a.keeper.statistics().contested == {vip: here.mac}
@@ -274,8 +264,7 @@ async def test_yielding_lets_go_of_the_address_and_tells_whom_it_is_left_to(segm
 
 @virtual
 async def test_what_was_yielded_is_held_again_when_the_other_machine_is_silent(segment: Segment) -> None:
-    async with guarding(segment, VIP, policy=Policy.YIELD) as here:
-        await here.take()
+    async with holding(segment, VIP, policy=Policy.YIELD) as here:
         await here.have(VIP)
         await here.claim(VIP)
         await here.hold(30)
@@ -287,8 +276,7 @@ async def test_what_was_yielded_is_held_again_when_the_other_machine_is_silent(s
 
 @virtual
 async def test_with_a_machine_that_announces_and_never_answers_the_address_does_not_flap(segment: Segment) -> None:
-    async with guarding(segment, VIP, policy=Policy.YIELD) as here:
-        await here.take()
+    async with holding(segment, VIP, policy=Policy.YIELD) as here:
         for _second in range(600):
             await here.claim(VIP)
             await here.hold(1)
@@ -297,11 +285,9 @@ async def test_with_a_machine_that_announces_and_never_answers_the_address_does_
 
 @virtual
 async def test_a_yielded_address_of_a_lost_lease_is_nobodys_business(segment: Segment) -> None:
-    async with guarding(segment, VIP, policy=Policy.YIELD) as here:
-        await here.take()
+    async with holding(segment, VIP, policy=Policy.YIELD) as here:
         await here.have(VIP)
-        await here.claim(VIP)
-        await here.hold(3)
+        await here.claim(VIP, hold=3)
         here.a.follow()
         await anyio.sleep(100)
         assert here.a.keeper.statistics().contested == {}
@@ -317,8 +303,7 @@ async def test_a_plugin_that_cannot_watch_ends_nothing(segment: Segment, caplog:
 
         here.a.backends[Family.IPV4].claims = ill
         await here.take()
-        await here.claim(VIP6)
-        await here.hold(3)
+        await here.claim(VIP6, hold=3)
         assert here.conflicts == [(VIP6, here.mac, Manner.KEEP)]
         assert len([each for each in caplog.records if each.message.startswith("can't see who else")]) == 1
 

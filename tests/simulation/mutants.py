@@ -100,8 +100,8 @@ MUTANTS = {
         Mutant(
             "nobody-looks-out-for-a-successor",
             "kubevip.runtime.keeper",
-            "self._handover.watch([vip for vip in self._mandates.governed_by(lease) if vip in self._held])",
-            "self._handover.watch([])",
+            "        self._handover.watch(vips)\n\n    def forget(",
+            "        self._handover.watch([])\n\n    def forget(",
         ),
         Mutant(
             "the-successor-is-not-believed",

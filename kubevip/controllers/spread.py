@@ -1,0 +1,368 @@
+"""Spread mode: acts on what ``kubevip.spreading`` decides, by writes to the API server and by what the keeper holds.
+
+It stands in three places. As the ``Governance`` of addresses it learns what Services ask for; as their ``Holding`` it
+lets the keeper have only what is this node's; and as the ``Follower`` of the election for this node's own Lease it
+knows by which term.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Collection, Mapping
+from typing import Protocol
+
+import anyio
+import anyio.abc
+import attrs
+
+from kubevip.custody import GROUP, HOLDER, ZONE, Custody, Facts
+from kubevip.election import Cause, Standing
+from kubevip.errors import ApiError, Conflict, NotFound
+from kubevip.kube.nodeleases import NodeLeases
+from kubevip.kube.records import Records
+from kubevip.lease import RELEASED_DURATION, Claim, Record, Timing
+from kubevip.model import IPAddress, LeaseKey, ServiceKey, Term, Vip
+from kubevip.placement import Network
+from kubevip.ports import Observation
+from kubevip.roster import Roster
+from kubevip.runtime.keeper import Keeper
+from kubevip.runtime.retry import Retry
+from kubevip.service import Endpoints, ServiceView, TrafficPolicy
+from kubevip.spreading import Bury, Change, Charge, Look, Spreading, Step, Write
+
+log = logging.getLogger(__name__)
+
+# Requests under way at once.
+WRITERS = 16
+# All that happens within so many seconds is decided on together; and deciding takes at most a fifth of the time.
+GAP, IDLE_PARTS = 0.005, 4
+
+
+class OwnElection(Protocol):
+    """The election for this node's own Lease; ``kubevip.runtime.elector.Elector`` is one."""
+
+    @property
+    def record(self) -> Record | None:
+        """The Lease as last seen."""
+
+    def renew(self) -> None:
+        """Renew now, if we lead."""
+
+
+@attrs.frozen
+class SpreadStatistics:
+    """A snapshot: nodes that are present, addresses of this node, and how many are on each node."""
+
+    term: str
+    present: tuple[str, ...]
+    own: int
+    moves: Mapping[str, int]
+
+
+@attrs.define(eq=False)
+class Spread:
+    """This node's part in spread mode, while ``run()`` goes on.
+
+    *control_plane* has its addresses by its own Lease. *networks* and *unfit* are what this node says of itself beside
+    *weight* and *zone*; *endpoints_of* tells the endpoints of a Service.
+    """
+
+    node: str
+    _keeper: Keeper
+    _leases: NodeLeases
+    _records: Records
+    timing: Timing
+    control_plane: Mapping[IPAddress, LeaseKey]
+    weight: float = 1.0
+    zone: str = ""
+    networks: Callable[[], Collection[Network]] = tuple
+    unfit: Callable[[], str] = str
+    endpoints_of: Callable[[ServiceKey], Endpoints] = lambda _key: Endpoints()
+
+    election: OwnElection = attrs.field(init=False)
+    lease_of_node: LeaseKey = attrs.field(init=False)
+    _spreading: Spreading = attrs.field(init=False)
+    _roster: Roster = attrs.field(init=False)
+    _vips: dict[IPAddress, Vip] = attrs.field(factory=dict, init=False)
+    _leaving: dict[IPAddress, Vip] = attrs.field(factory=dict, init=False)
+    _entrusted: dict[IPAddress, Vip] = attrs.field(factory=dict, init=False)
+    _causes: dict[IPAddress, Cause] = attrs.field(factory=dict, init=False)
+    _flying: set[ServiceKey | str] = attrs.field(factory=set, init=False)
+    _retry: Retry[ServiceKey | str] = attrs.field(init=False)
+    _moves: dict[str, int] = attrs.field(factory=lambda: {"taken": 0, "handed_over": 0, "buried": 0}, init=False)
+    _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._roster = Roster(self.timing.duration)
+        self._spreading = Spreading(self.node, self._roster)
+        self.lease_of_node = self._leases.of(self.node)
+        self._leases.saw, self._leases.listed = self._saw, self._listed
+        self._retry = Retry(lambda keys: self._try_again(keys))
+
+    # What Services ask for (Governance)
+
+    def lease(self, address: IPAddress) -> LeaseKey | None:
+        """See ``kubevip.claims.Governance``: what is held at all is held by this node's own Lease."""
+        return self.control_plane.get(address, self.lease_of_node)
+
+    def asks(self, key: ServiceKey, view: ServiceView | None, vips: Collection[Vip]) -> Collection[IPAddress]:
+        """See ``kubevip.claims.Governance``."""
+        ours = [vip.address for vip in vips if vip.address not in self.control_plane]
+        if view is None or not ours:
+            self._spreading.deleted(key)
+        else:
+            self._spreading.applied(self._charge(view, ours), self._now())
+        self._apply()
+        if view is None or not self.endpoints_of(key).anywhere:
+            for address in ours:
+                self._let_go(address)
+        return ()
+
+    def _charge(self, view: ServiceView, addresses: list[IPAddress]) -> Charge:
+        local = view.policy is TrafficPolicy.LOCAL
+        return Charge(
+            key=view.key,
+            uid=view.uid,
+            created=view.created,
+            version=view.version,
+            addresses=tuple(addresses),
+            record=Custody.parse(view.annotations.get(HOLDER, ""), view.uid),
+            group=view.annotations.get(GROUP, "").strip(),
+            zone=view.annotations.get(ZONE, "").strip(),
+            local=self.endpoints_of(view.key).nodes if local else None,
+        )
+
+    def objection(self, view: ServiceView) -> str:
+        """See ``kubevip.claims.Governance``."""
+        return ""
+
+    # What is to be held (Holding)
+
+    def want(self, vip: Vip, lease: LeaseKey) -> None:
+        """See ``kubevip.controllers.ownership.Holding``."""
+        if lease != self.lease_of_node:
+            self._keeper.want(vip, lease)
+            return
+        self._leaving.pop(vip.address, None)
+        self._vips[vip.address] = vip
+        self._entrust(vip.address)
+
+    def unwant(self, vip: Vip) -> None:
+        """See ``kubevip.controllers.ownership.Holding``."""
+        for known in (self._vips, self._leaving, self._entrusted):
+            if known.get(vip.address) == vip:
+                del known[vip.address]
+        self._keeper.unwant(vip)
+
+    def hand_over(self, vip: Vip) -> None:
+        """See ``kubevip.controllers.ownership.Holding``: it stays until the record names another node."""
+        if self._vips.get(vip.address) == vip and vip.address in self._spreading.own:
+            self._leaving[vip.address] = vip
+            self._wake.set()
+        else:
+            self.unwant(vip)
+
+    def _let_go(self, address: IPAddress) -> None:
+        vip = self._leaving.get(address)
+        if vip is not None:
+            self.unwant(vip)
+
+    # What is this node's
+
+    def _apply(self) -> None:
+        """Let the keeper have what has become this node's, and no more what isn't."""
+        for change in self._spreading.update(self._now()):
+            if change.cause is not None:
+                self._causes[change.address] = change.cause
+                self._entrust(change.address)
+            else:
+                self._take_back(change)
+        self._wake.set()
+
+    def _entrust(self, address: IPAddress) -> None:
+        vip = self._vips.get(address)
+        if vip is None or address not in self._spreading.own or self._entrusted.get(address) == vip:
+            return
+        self._entrusted[address] = vip
+        self._keeper.entrust(vip, self.lease_of_node, self._causes.pop(address, Cause.OURS))
+
+    def _take_back(self, change: Change) -> None:
+        self._causes.pop(change.address, None)
+        vip = self._entrusted.get(change.address)
+        if vip is None or not self._spreading.term:
+            # Where this node leads nothing, the keeper has let go of it already, or waits for a successor.
+            return
+        del self._entrusted[change.address]
+        if change.given:
+            self._keeper.pass_on(vip)
+        else:
+            self._keeper.unwant(vip)
+        self._let_go(change.address)
+
+    # The election for this node's Lease (Follower)
+
+    def campaigning(self, lease: LeaseKey, cause: Cause) -> None:
+        """See ``kubevip.runtime.elector.Follower``."""
+        self._keeper.campaigning(lease, cause)
+
+    def standing(self, lease: LeaseKey, standing: Standing, term: Term | None) -> None:
+        """See ``kubevip.runtime.elector.Follower``."""
+        if term is None:
+            self._keeper.standing(lease, standing, None)
+            self._spreading.lead("")
+            self._apply()
+            return
+        facts = Facts.parse(self.election.record.word) if self.election.record is not None else None
+        before = self._spreading.term
+        if not before:
+            for node in self._roster.wake(self._now()):
+                self._spreading.changed(node)
+        self._spreading.lead(facts.term if facts is not None else "")
+        if self._spreading.term != before:
+            self._apply()
+            for address in self._entrusted.keys() - self._spreading.own.keys():
+                self._keeper.unwant(self._entrusted.pop(address))
+        self._keeper.standing(lease, standing, term)
+
+    def word(self, claim: Claim, base: Record | None) -> str:
+        """Return what this node says of itself in its Lease, with a claim to what it was before."""
+        said = Facts.parse(base.word) if base is not None else None
+        if not claim.holder:
+            return str(Facts(term=said.term, left=True)) if said is not None else ""
+        continues = base is not None and base.holder == self.node
+        known = (said.term if said is not None else self._spreading.term) if continues else ""
+        return str(
+            Facts(
+                term=known or f"{random.getrandbits(48):012x}",
+                weight=self.weight,
+                zone=self.zone,
+                networks=tuple(self.networks()),
+                unfit=self.unfit(),
+            )
+        )
+
+    def speaks(self) -> bool:
+        """Tell whether this node is the one that tells about Services that nobody holds."""
+        present = self._roster.present(self._now())
+        return bool(self._spreading.term) and self.node == min(present, default="")
+
+    # What is seen of the others
+
+    def _saw(self, node: str, observation: Observation) -> None:
+        if self._roster.saw(node, observation.record, observation.version, self._now()):
+            self._spreading.changed(node)
+            self._apply()
+
+    def _listed(self, nodes: Collection[str], version: str) -> None:
+        for node in self._roster.listed(nodes, version, self._now()):
+            self._spreading.changed(node)
+        self._apply()
+
+    # Driving
+
+    async def run(self) -> None:
+        """Do what is to be done, until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._retry.run)
+            limiter = anyio.CapacityLimiter(WRITERS)
+            while True:
+                began = self._now()
+                self._wake.clear()
+                self._apply()
+                self._wake.clear()
+                steps, again = self._spreading.steps(self._now())
+                for step in steps:
+                    self._begin(step, tasks, limiter)
+                await anyio.sleep(max(GAP, IDLE_PARTS * (self._now() - began)))
+                with anyio.move_on_after(again - self._now()):
+                    await self._wake.wait()
+
+    def _begin(self, step: Step, tasks: anyio.abc.TaskGroup, limiter: anyio.CapacityLimiter) -> None:
+        key = step.key if isinstance(step, Write) else step.node
+        if key not in self._flying and key not in self._retry.failing():
+            self._flying.add(key)
+            tasks.start_soon(self._do, key, step, limiter)
+
+    def _try_again(self, keys: object) -> None:
+        for key in keys if isinstance(keys, list) else ():
+            self._retry.forget(key)
+        self._wake.set()
+
+    async def _do(self, key: ServiceKey | str, step: Step, limiter: anyio.CapacityLimiter) -> None:
+        try:
+            async with limiter:
+                with anyio.fail_after(self.timing.attempt_timeout):
+                    await self._carry_out(step)
+        except (Conflict, NotFound) as error:
+            # Somebody else was first; what it is like now will be seen.
+            log.debug("overtaken", extra={"object": str(key), "reason": str(error)})
+        except (ApiError, TimeoutError) as error:
+            if self._retry.after(key, error):
+                text = str(error) or f"no answer within {self.timing.attempt_timeout:g} s"
+                log.warning("can't write who holds what", extra={"object": str(key), "reason": text})
+        finally:
+            self._flying.discard(key)
+            self._apply()
+
+    async def _carry_out(self, step: Step) -> None:
+        match step:
+            case Write():
+                await self._write(step)
+            case Bury(node, base):
+                await self._bury(node, base)
+            case Look(node):
+                asked = self._now()
+                self._roster.read(node, await self._leases.read(self._leases.of(node)), asked, self._now())
+                self._spreading.changed(node)
+
+    async def _write(self, write: Write) -> None:
+        found = await self._records.read(write.key)
+        self._spreading.recorded(write.key, found.uid, found.record, found.version, self._now())
+        if found.uid != write.uid or found.record != write.expected or not self._spreading.term:
+            return
+        if write.giving:
+            self._keeper.watch_for([self._entrusted[each] for each in write.giving if each in self._entrusted])
+            self._spreading.handing_over(write)
+            self._apply()
+        found = await self._records.write(found, Custody(write.uid, write.held))
+        self._spreading.recorded(write.key, found.uid, found.record, found.version, self._now())
+        self._count(write)
+
+    def _count(self, write: Write) -> None:
+        service = str(write.key)
+        for address, holder in write.held.items():
+            before = write.expected.held.get(address) if write.expected is not None else None
+            if before == holder:
+                continue
+            vip = str(address)
+            if address in write.giving:
+                self._moves["handed_over"] += 1
+                log.info("handed over", extra={"vip": vip, "service": service, "holder": holder.node})
+            elif holder.node == self.node:
+                self._moves["taken"] += 1
+                log.info("taken", extra={"vip": vip, "service": service, "from": before.node if before else ""})
+
+    async def _bury(self, node: str, base: Record) -> None:
+        facts = Facts.parse(base.word)
+        word = str(Facts(term=facts.term)) if facts is not None else ""
+        claim = Claim("", RELEASED_DURATION, base.transitions, fresh=True, word=word)
+        record = await self._leases.write(self._leases.of(node), claim, base)
+        self._moves["buried"] += 1
+        log.warning("a node has not renewed its Lease: others take its addresses", extra={"node": node})
+        self._roster.saw(node, record, record.version, self._now())
+        self._spreading.changed(node)
+
+    # Telling
+
+    def why(self, key: ServiceKey) -> str:
+        """Say for people why a Service is where it is."""
+        return self._spreading.why(key, self._now())
+
+    def statistics(self) -> SpreadStatistics:
+        """Return a snapshot."""
+        present = tuple(sorted(self._roster.present(self._now())))
+        return SpreadStatistics(self._spreading.term, present, len(self._spreading.own), dict(self._moves))
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()

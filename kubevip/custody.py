@@ -1,0 +1,152 @@
+"""What a Service says of who holds its addresses, and what a node says of itself, in spread mode. Pure.
+
+The record of an address names a node and a *term* of it. A node's terms are those of its own Lease: a new one begins,
+with a new name, whenever the Lease was let go of, was taken away or is created anew. So a record is worth something
+exactly while the Lease of its node says the same term, and whoever has seen a term end knows that for ever: a record
+of it may be overwritten by one compare-and-swap, however long that takes on its way.
+
+A record also names the Service that it is of, by its uid: it means nothing in a manifest that somebody has copied.
+"""
+
+import ipaddress
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, Self
+
+import attrs
+
+from kubevip.model import IPAddress
+from kubevip.placement import Network, Node
+
+# The annotation of a Service with its record.
+HOLDER = "kubevip.io/holder"
+# Annotations of a Service by which users say where it should be.
+GROUP, ZONE = "kubevip.io/group", "kubevip.io/zone"
+# More than this in an annotation is none of ours, and more networks than these aren't told.
+_LONGEST, _NETWORKS = 16384, 64
+# No node weighs more than so many others.
+HEAVIEST = 1000
+
+
+@attrs.frozen
+class Holder:
+    """The node that has an address, and the term by which it does; *source* is the node that handed it over."""
+
+    node: str
+    term: str
+    source: str = ""
+
+
+@attrs.frozen
+class Custody:
+    """The record of the Service *uid*: the holder of each of its addresses."""
+
+    uid: str
+    held: Mapping[IPAddress, Holder] = attrs.field(factory=dict)
+
+    @classmethod
+    def parse(cls, text: str, uid: str) -> Self | None:
+        """Read the record of the Service *uid*; what is none, or another Service's, is nothing."""
+        found = _object(text)
+        entries = found.get("held")
+        if not uid or found.get("uid") != uid or not isinstance(entries, dict):
+            return None
+        return cls(uid, dict(filter(None, (_entry(*entry) for entry in entries.items()))))
+
+    def __str__(self) -> str:
+        held = {str(address): _words(holder) for address, holder in sorted(self.held.items(), key=_in_order)}
+        return json.dumps({"uid": self.uid, "held": held}, separators=(",", ":"))
+
+
+def _words(holder: Holder) -> list[str]:
+    return [holder.node, holder.term, *([holder.source] if holder.source else [])]
+
+
+def _in_order(entry: tuple[IPAddress, Holder]) -> tuple[int, int]:
+    return entry[0].version, int(entry[0])
+
+
+def _entry(text: str, words: object) -> tuple[IPAddress, Holder] | None:
+    if not isinstance(words, list) or not 2 <= len(words) <= 3 or not all(isinstance(word, str) for word in words):
+        return None
+    try:
+        return ipaddress.ip_address(text), Holder(*words)
+    except ValueError:
+        return None
+
+
+@attrs.frozen(kw_only=True)
+class Facts:
+    """What a node says of itself in its Lease: its *term*, and what matters for a placement.
+
+    In a Lease that nobody holds: *left* where the node itself let go of it, else another node took it away.
+    """
+
+    term: str
+    weight: float = 1.0
+    zone: str = ""
+    networks: tuple[Network, ...] = ()
+    unfit: str = ""
+    left: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Read it; what is none is nothing, and a wrong detail is as if it weren't there."""
+        found = _object(text)
+        term = found.get("term")
+        if not isinstance(term, str) or not term:
+            return None
+        return cls(
+            term=term,
+            weight=_weight(found.get("weight")),
+            zone=_text(found.get("zone")),
+            networks=_networks(found.get("networks")),
+            unfit=_text(found.get("unfit")),
+            left=found.get("left") is True,
+        )
+
+    def __str__(self) -> str:
+        said: dict[str, object] = {
+            "term": self.term,
+            "weight": self.weight if self.weight != 1.0 else None,
+            "zone": self.zone,
+            "networks": [str(network) for network in self.networks[:_NETWORKS]],
+            "unfit": self.unfit[:256],
+            "left": self.left,
+        }
+        return json.dumps({name: value for name, value in said.items() if value}, separators=(",", ":"))
+
+    def node(self, name: str) -> Node:
+        """Return what a placement has to know of the node *name* that says this."""
+        return Node(name=name, weight=self.weight, zone=self.zone, networks=self.networks, unfit=self.unfit)
+
+
+def _weight(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 1.0
+    return float(value) if math.isfinite(value) and 0 < value <= HEAVIEST else 1.0
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _networks(value: object) -> tuple[Network, ...]:
+    found = []
+    for text in value[:_NETWORKS] if isinstance(value, list) else ():
+        try:
+            found.append(ipaddress.ip_network(text))
+        except ValueError:
+            continue
+    return tuple(found)
+
+
+def _object(text: str) -> dict[str, Any]:
+    if not text or len(text) > _LONGEST:
+        return {}
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,71 @@
+"""Puts spread mode together: this node's own Lease, the view of all others, and what acts on them."""
+
+from collections.abc import Mapping
+
+import anyio.abc
+import attrs
+
+from kubevip.assembly import Parts
+from kubevip.campaigns import Campaigns
+from kubevip.config import Settings
+from kubevip.controllers.health import Health
+from kubevip.controllers.services import Services
+from kubevip.controllers.spread import Spread
+from kubevip.kube.leases import KubeLeases
+from kubevip.kube.nodeleases import NodeLeases
+from kubevip.kube.records import Records
+from kubevip.lease import Timing
+from kubevip.model import IPAddress, LeaseKey
+from kubevip.ports import Api
+from kubevip.runtime.elector import Elector
+from kubevip.runtime.nodefitness import NodeFitness
+from kubevip.runtime.supervise import supervised
+
+
+@attrs.frozen
+class SpreadMode:
+    """One node's part in spread mode, and the watch that it sees the others by."""
+
+    spread: Spread
+    leases: NodeLeases
+
+    @classmethod
+    def assemble(
+        cls,
+        settings: Settings,
+        client: Api,
+        leases: KubeLeases,
+        parts: Parts,
+        timing: Timing,
+        governing: Mapping[IPAddress, LeaseKey],
+    ) -> "SpreadMode":
+        """Make it; nothing runs yet."""
+        nodes = NodeLeases(client, leases, settings.services_lease.namespace)
+        spread = Spread(
+            settings.node.name,
+            parts.keeper,
+            nodes,
+            Records(client),
+            timing,
+            governing,
+            weight=settings.services.weight,
+            zone=settings.services.zone,
+            networks=parts.links.subnets,
+        )
+        return cls(spread, nodes)
+
+    def campaign(self, settings: Settings, campaigns: Campaigns, health: Health, parts: Parts) -> LeaseKey:
+        """Make the election for this node's Lease; return that Lease."""
+        spread = self.spread
+        lease = spread.lease_of_node
+        elector = Elector(lease, spread.node, spread.timing, self.leases, spread, word=spread.word)
+        fitness = NodeFitness(parts.keeper, lease, elector.renew, needs_link=not settings.node.allow_interface_not_up)
+        spread.election, spread.unfit = elector, lambda: fitness.why
+        health.watch_node(lease, fitness)
+        campaigns.join(elector)
+        return lease
+
+    def start(self, services: Services, tasks: anyio.abc.TaskGroup) -> None:
+        """Let it act, on what *services* knows."""
+        self.spread.endpoints_of = services.endpoints_of
+        tasks.start_soon(supervised, "spreading Services", self.spread.run)
