@@ -14,7 +14,7 @@ from kubevip_bgp.sockets import Source
 
 from tests.bgp_peers.conftest import announce, wait_reason, wait_up, withdraw
 from tests.bgp_peers.routers import NODE, OURS, ROUTER, THEIRS
-from tests.kernel import run_on
+from tests.kernel import in_thread, run_on
 from tests.waiting import until
 
 pytestmark = pytest.mark.peer
@@ -193,6 +193,7 @@ async def test_peer_that_is_said_to_be_further_away_may_be_so(bird, node):
     bird.start_with("passive; multihop 2;")
     speaker = await node.speak(neighbor=attrs.evolve(PEER, multihop=True))
     announce(speaker, V4)
+    await wait_up(speaker)
 
     # It looks for the way to the next hop in its own table, which is empty here.
     async def learnt():
@@ -231,6 +232,21 @@ async def test_router_that_stops_to_speak_is_given_up_after_the_hold_time(bird, 
     assert 1.5 < monotonic() - began < 4.5
     assert "nothing was heard for the hold time" in speaker.statistics()[0].reason
     bird.process.send_signal(18)
+
+
+async def test_half_open_connection_ends_when_what_was_told_is_not_acknowledged(bird, node, segment):
+    bird.start_with()
+    # Without a hold time nothing else would notice.
+    speaker = await node.speak(hold_time=0, keepalive=0, source=Source(patience=2))
+    announce(speaker, V4)
+    await bird.wait_routes(V4)
+    await in_thread(lambda: segment.unplug("router"))
+    try:
+        announce(speaker, V6)
+        await wait_reason(speaker, "the connection is lost: Connection timed out")
+    finally:
+        await in_thread(lambda: segment.plug("router"))
+    await bird.wait_routes(V4, V6, bound=20)
 
 
 async def test_forwarding_goes_on_while_the_agent_restarts(bird, router, node):
