@@ -196,8 +196,10 @@ class Agent:
         services = settings.services_lease if settings.services.enable else None
         addresses = settings.control_plane.addresses if control_plane else ()
         governing = dict.fromkeys(addresses, control_plane) if control_plane else {}
-        timing = self._timing()
-        self._health = health = Health(settings, client, leases, parts.keeper, parts.links, timing, parts.unheard)
+        timing, probes = self._timing(), self._surroundings.probes(settings.fitness)
+        self._health = health = Health(
+            *(settings, client, leases, parts.keeper, parts.links, timing, probes), parts.unheard
+        )
         if services and settings.services.placement == SPREAD:
             mode = SpreadMode.assemble(settings, client, leases, parts, timing, governing)
             self._spread, services = mode, mode.campaign(settings, self._campaigns, health, parts)

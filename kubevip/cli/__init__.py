@@ -14,6 +14,7 @@ COMMANDS = {
     "ipam": "check pools of addresses, show who has what, plan an edit of the ConfigMap",
     "manifest": "print manifests that run the agent and the provider in a cluster",
     "provider": "give LoadBalancer Services their addresses from pools",
+    "rebalance": "move Services between nodes until each has its share (svc_placement=spread)",
     "version": "print the version",
 }
 # kube-vip's names.

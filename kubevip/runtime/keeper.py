@@ -91,6 +91,7 @@ class Keeper:
     _putting: Putting = attrs.field(init=False)
     _tidy: set[LeaseKey] = attrs.field(factory=set, init=False)
     _untidy: set[LeaseKey] = attrs.field(factory=set, init=False)
+    _strays: set[Vip] = attrs.field(factory=set, init=False)
     _healed: int = attrs.field(default=0, init=False)
     _conflicts: int = attrs.field(default=0, init=False)
     _busy_since: float | None = attrs.field(default=None, init=False)
@@ -144,12 +145,17 @@ class Keeper:
         if not self._mandates.unassign(vip):
             return
         self._clearance.forget((vip,))
-        if vip in self._held and self._carries(vip.interface):
+        if self._lingers(vip):
             self._held.announce_no_more((vip,))
             self._handover.begin((vip,), self._now() + self.linger)
         else:
             self._handover.forget((vip,))
         self._look_at((vip,))
+
+    def sweep(self, vips: Iterable[Vip]) -> None:
+        """Remove what another process of this agent has left of *vips*, which other nodes are to hold now."""
+        self._strays.update(vips)
+        self._wake.set()
 
     def yield_to(self, vip: Vip, mac: str, pause: float) -> None:
         """Let go of *vip* because of another machine; after *pause* seconds hold it again when that is silent."""
@@ -207,6 +213,9 @@ class Keeper:
             self._handover.begin(reached, self._now() + self.linger)
         elif standing is Standing.EXPIRED:
             self._handover.forget(vips)
+        if led and len(vips) < len(self._mandates.governed_by(lease)):
+            # Who gives up at once what an agent before it held has not come to hold it: it may be on our link yet.
+            self._untidy.add(lease)
         self._clearance.forget(self._mandates.governed_by(lease))
         self._look_at(self._mandates.governed_by(lease))
 
@@ -217,6 +226,7 @@ class Keeper:
             self._mandates.leave(lease)
             vips += (vip for vip in self._mandates.governed_by(lease) if vip in self._held)
         self._handover.watch(vips)
+        self._look_at(vip for vip in vips if not self._lingers(vip))
 
     def forget(self, lease: LeaseKey) -> None:
         """Drop what is known of *lease*, for which nobody campaigns here any more."""
@@ -346,7 +356,7 @@ class Keeper:
         led = {
             vip: term
             for vip in dirty
-            if (term := self._mandates.term(vip)) is not None and (vip in self._held or self._mandates.may_claim(vip))
+            if (term := self._mandates.term(vip)) is not None and (self._mandates.may_claim(vip) or self._lingers(vip))
         }
         # What is on our link needs no asking: to remove it for that would be an outage.
         self._clearance.grant(vip for vip in led if self._held.is_on_link(vip) and not self._clearance.rival(vip))
@@ -370,6 +380,10 @@ class Keeper:
             await self._hold(plan.hold)
         await self._tidy_up()
 
+    def _lingers(self, vip: Vip) -> bool:
+        """Tell whether *vip* stays for a successor: nobody is reached by a link that is down, so it goes before."""
+        return vip in self._held and self._carries(vip.interface)
+
     async def _release(self, vips: Collection[Vip]) -> None:
         if not vips:
             return
@@ -391,11 +405,15 @@ class Keeper:
         return {vip.family for vip in self._held if self._mandates.term(vip) is not None}
 
     async def _tidy_up(self) -> None:
-        """Remove what another agent left on our links, once per Lease, when it is known who leads."""
+        """Remove what another agent left on our links, when it is known who leads."""
+        if self._strays:
+            strays, self._strays = self._strays, set()
+            await remove_leftovers(self._addresses, [vip for vip in strays if vip not in self._held], keep=())
         while self._untidy:
             lease = self._untidy.pop()
             vips = self._mandates.governed_by(lease)
-            await remove_leftovers(self._addresses, vips, keep=vips if self._mandates.leads(lease) else ())
+            keep = vips if self._mandates.leads(lease) else [vip for vip in vips if vip in self._held]
+            await remove_leftovers(self._addresses, vips, keep=keep)
 
     # What happens to it
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import random
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -129,7 +130,7 @@ class Cluster:
 @contextlib.asynccontextmanager
 async def serving(directory: Path, user: str | None = None, **options: Any) -> AsyncIterator[Cluster]:
     """Serve an API; the commands are *user*."""
-    async with serve(seed=1, **options) as server:
+    async with serve(rng=random.Random(1), **options) as server:
         config = directory / "kubeconfig"
         await asyncio.to_thread(config.write_text, server.kubeconfig(user))
         yield Cluster(server, directory)

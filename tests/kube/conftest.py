@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import random
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ async def _grant_rights(admin: Client) -> None:
 @contextlib.asynccontextmanager
 async def _emulated(directory: Path) -> AsyncIterator[Api]:
     async with (
-        serve(tokens=TOKENS, rbac=True, bookmark_seconds=0.1, seed=1) as server,
+        serve(tokens=TOKENS, rbac=True, bookmark_seconds=0.1, rng=random.Random(1)) as server,
         _prepared(server, directory) as api,
     ):
         await _grant_rights(api.admin)

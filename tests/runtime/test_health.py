@@ -12,7 +12,7 @@ from kubevip.eligibility import Ground
 from kubevip.errors import Forbidden
 from kubevip.metrics import exposition, metrics
 from kubevip.model import LeaseKey
-from kubevip.runtime.checking import CheckStatistics
+from kubevip.runtime.checking import CheckStatistics, probes
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.fitness import FitnessStatistics
 from kubevip.statistics import AgentStatistics
@@ -35,7 +35,8 @@ async def gated(**environ: str) -> dict[str, list[str]]:
     settings = load(BOTH | environ).settings
     leases = MemoryLeases()
     async with keeping(Segment()) as a:
-        health = Health(settings, Closed(), leases, a.keeper, a.host.links, TIMING)  # type: ignore[arg-type]
+        asked = probes(settings.fitness)
+        health = Health(settings, Closed(), leases, a.keeper, a.host.links, TIMING, asked)  # type: ignore[arg-type]
         for key in dict.fromkeys((settings.control_plane.lease, settings.services_lease)):
             health.watch(Elector(key, "a", TIMING, leases, a.keeper))
         return {key.name: list(each.unfit.values()) for key, each in health.statistics().fitness.items()}
@@ -71,7 +72,8 @@ async def test_without_the_right_to_watch_nodes_all_else_goes_on() -> None:
     settings = load(BOTH).settings
     leases = MemoryLeases()
     async with keeping(Segment()) as a, anyio.create_task_group() as tasks:
-        health = Health(settings, Closed(), leases, a.keeper, a.host.links, TIMING)  # type: ignore[arg-type]
+        asked = probes(settings.fitness)
+        health = Health(settings, Closed(), leases, a.keeper, a.host.links, TIMING, asked)  # type: ignore[arg-type]
         elector = Elector(CONTROL_PLANE, "a", TIMING, leases, a.keeper)
         health.watch(elector)
         tasks.start_soon(health.run)
