@@ -108,7 +108,7 @@ class Keeper:
         self._clearance = Clearance(self._announcers, self._links.get, self._held.find, self._look_at, self._contested)
         self._retry = Retry(self._look_at)
         for announcer in self._announcers.values():
-            announcer.may_announce = self.may_announce
+            announcer.may_announce, announcer.refuted = self.may_announce, self.reannounce
 
     # What is wanted
 
