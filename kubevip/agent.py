@@ -43,7 +43,7 @@ from kubevip.kube.sinks import EndpointsSink, ServiceSink, SliceSink
 from kubevip.lease import Timing
 from kubevip.model import Family, LeaseKey, Vip
 from kubevip.net.routes import default_interface
-from kubevip.persevice import OwnCampaigns, claims, elects_per_service
+from kubevip.persevice import OwnCampaigns, claims, common_leases, elects_per_service
 from kubevip.ports import Api, Links
 from kubevip.registry import Registry
 from kubevip.runtime.supervise import supervised
@@ -367,7 +367,9 @@ class Agent:
             verification=self._safeguards.verification() if self._safeguards else None,
             conflicts=self._safeguards.conflicts() if self._safeguards else None,
             unelected=self._campaigns.unelected,
+            own=self._campaigns.electors.keys() - common_leases(self.settings),
             peerings=parts.peerings() if parts else (),
+            spread=self._spread.spread.statistics() if self._spread else None,
             meaningless=self._annotated.meaningless if self._annotated else (),
         )
 

@@ -1,6 +1,7 @@
 """What Prometheus reads, made from a snapshot when it asks. kube-vip's names where it has one, ours beside them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -9,10 +10,13 @@ from kubevip.backend import Peering
 from kubevip.controllers.health import HealthStatistics
 from kubevip.election import Standing
 from kubevip.kube.reflector import ReflectorStatistics
+from kubevip.model import LeaseKey
 from kubevip.runtime.elector import ElectorStatistics
 from kubevip.runtime.trial import Place
 from kubevip.statistics import AgentStatistics
 from kubevip.version import __version__
+
+Name = Callable[[LeaseKey], str]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -38,23 +42,27 @@ def exposition(snapshot: Iterable[Metric]) -> bytes:
 def metrics(now: AgentStatistics) -> Iterator[Metric]:
     """Return the metrics of an agent."""
     yield gauge("kube_vip_build_info", "The version", ["version", "node"], [((__version__, now.node), 1)])
-    yield from elections(now.node, now.electors)
+    label = partial(_name, frozenset(now.own))
+    yield from elections(now.node, now.electors, label)
     yield from _addresses(now)
     yield from _services(now)
     yield from watches(now.reflectors)
     yield from _heartbeats(now)
     if now.health is not None:
-        yield from _health(now.health)
-    yield from _takeovers(now)
+        yield from _health(now.health, label)
+    yield from _takeovers(now, label)
     yield from _conflicts(now)
+    yield from _spread(now)
     yield from _peerings(now.peerings)
     meaningless = [((name,), 1) for name in now.meaningless]
     yield gauge("kubevip_node_annotation_unknown", "1 for each that means nothing here", ["annotation"], meaningless)
 
 
-def elections(node: str, electors: Iterable[ElectorStatistics]) -> Iterator[Metric]:
+def elections(
+    node: str, electors: Iterable[ElectorStatistics], label: Name = lambda lease: lease.name
+) -> Iterator[Metric]:
     """Return the metrics of elections."""
-    leases = [(str(each.lease.name), each) for each in electors]
+    leases = [(label(each.lease), each) for each in electors]
     leading = [((node, name), int(each.standing is Standing.LEADING)) for name, each in leases]
     yield gauge("kube_vip_is_leader", "Whether this node leads a Lease", ["node", "lease_name"], leading)
     terms = [((name,), each.transitions) for name, each in leases]
@@ -111,8 +119,8 @@ def _heartbeats(now: AgentStatistics) -> Iterator[Metric]:
     yield gauge("kubevip_heartbeats_deaf", help_text, ["lease_name"], deaf)
 
 
-def _health(now: HealthStatistics) -> Iterator[Metric]:
-    fitness = [(lease.name, each) for lease, each in now.fitness.items()]
+def _health(now: HealthStatistics, label: Name) -> Iterator[Metric]:
+    fitness = [(label(lease), each) for lease, each in now.fitness.items()]
     eligible = [((name,), int(not each.unfit)) for name, each in fitness]
     yield gauge("kubevip_eligible", "Whether nothing is against this node", ["lease_name"], eligible)
     grounds = [((name, ground.word), 1) for name, each in fitness for ground in each.unfit]
@@ -132,7 +140,7 @@ def _health(now: HealthStatistics) -> Iterator[Metric]:
     yield gauge("kubevip_check_seconds", "How long the last run took", ["check"], took)
 
 
-def _takeovers(now: AgentStatistics) -> Iterator[Metric]:
+def _takeovers(now: AgentStatistics, label: Name) -> Iterator[Metric]:
     if now.verification is None:
         return
     found, labels = now.verification, ["lease_name", "interface", "family"]
@@ -142,13 +150,13 @@ def _takeovers(now: AgentStatistics) -> Iterator[Metric]:
         labels=labels,
     )
     for place, durations in found.durations.items():
-        seconds.add_metric(_place(place), durations.buckets(), durations.total)
+        seconds.add_metric(_place(place, label), durations.buckets(), durations.total)
     yield seconds
-    states = [(_place(each.place), int(not each.verified)) for each in found.trials if each.verified is not None]
+    states = [(_place(each.place, label), int(not each.verified)) for each in found.trials if each.verified is not None]
     yield gauge("kubevip_takeover_unverified", "1 while witnesses are asked, and none has answered", labels, states)
-    timeouts = [(_place(place), count) for place, count in found.timeouts.items()]
+    timeouts = [(_place(place, label), count) for place, count in found.timeouts.items()]
     yield counter("kubevip_takeover_timeouts", "Takeovers that no witness confirmed in time", labels, timeouts)
-    given_up = [((lease.name,), count) for lease, count in found.resignations.items()]
+    given_up = [((label(lease),), count) for lease, count in found.resignations.items()]
     yield counter("kubevip_takeover_resignations", "Leases given up for it", ["lease_name"], given_up)
 
 
@@ -165,8 +173,24 @@ def _conflicts(now: AgentStatistics) -> Iterator[Metric]:
     yield gauge("kubevip_conflict_info", help_text, ["vip", "mac", "interface"], values)
 
 
-def _place(place: Place) -> tuple[str, str, str]:
-    return place.lease.name, place.interface, f"IPv{place.family.value}"
+def _spread(now: AgentStatistics) -> Iterator[Metric]:
+    found = now.spread
+    if found is not None:
+        loads = [((node,), found.loads.get(node, 0)) for node in found.present]
+        help_text = "Services by the node that holds them (svc_placement=spread)"
+        yield gauge("kubevip_spread_services", help_text, ["node"], loads)
+        yield gauge("kubevip_spread_own_addresses", "Addresses that records give to this node", [], [((), found.own)])
+        moves = [((kind,), count) for kind, count in found.moves.items()]
+        yield counter("kubevip_spread_moves", "Addresses taken and handed over, Leases taken away", ["kind"], moves)
+
+
+def _name(own: Collection[LeaseKey], lease: LeaseKey) -> str:
+    """Return what a Lease is called: by its name, as kube-vip does, unless others may have the same."""
+    return str(lease) if lease in own else lease.name
+
+
+def _place(place: Place, label: Name) -> tuple[str, str, str]:
+    return label(place.lease), place.interface, f"IPv{place.family.value}"
 
 
 def _peerings(peerings: Iterable[Peering]) -> Iterator[Metric]:

@@ -1,12 +1,13 @@
 """A snapshot of a whole agent, and what follows from it: is it alive, is it ready."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import attrs
 
 from kubevip.backend import Peering, silence
 from kubevip.controllers.health import HealthStatistics
 from kubevip.controllers.services import ServicesStatistics
+from kubevip.controllers.spread import SpreadStatistics
 from kubevip.election import Standing
 from kubevip.kube.reflector import ReflectorStatistics
 from kubevip.model import LeaseKey
@@ -26,8 +27,9 @@ class AgentStatistics:
     """What an agent knows of itself. *keeper* and *services* are ``None`` before they are there.
 
     *waiting* is what it waits for before it can begin; empty where it has begun. *unelected*: it holds addresses
-    without an election. *peerings* are the machines that backends speak with. *meaningless* are annotations of the
-    node that should say with whom, and don't.
+    without an election. *own* are the Leases of single Services, whose names others may have in other namespaces.
+    *peerings* are the machines that backends speak with. *meaningless* are annotations of the node that should say with
+    whom, and don't.
     """
 
     node: str
@@ -42,7 +44,9 @@ class AgentStatistics:
     verification: VerifierStatistics | None = None
     conflicts: GuardStatistics | None = None
     unelected: bool = False
+    own: Collection[LeaseKey] = ()
     peerings: tuple[Peering, ...] = ()
+    spread: SpreadStatistics | None = None
     meaningless: tuple[str, ...] = ()
 
     def ailments(self) -> list[str]:

@@ -5,7 +5,7 @@ import heapq
 import itertools
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
 import anyio
 import anyio.lowlevel
@@ -67,13 +67,15 @@ class Announcer:
     """Announces VIPs through one backend, now and again.
 
     *may_announce*, which its keeper sets, is asked before each repetition: between two of them the process
-    may have been stopped for so long that somebody else holds the VIP.
+    may have been stopped for so long that somebody else holds the VIP. *refuted*, which it sets too, is called with
+    VIPs that are announced no more, because repeating it has failed.
     """
 
     name: str
     backend: Backend
     cadence: Cadence
     may_announce: Callable[[Vip], bool] = lambda _vip: True
+    refuted: Callable[[Collection[Vip]], None] = lambda _vips: None
 
     _due: list[_Due] = attrs.field(factory=list, init=False)
     _round: dict[Vip, int] = attrs.field(factory=dict, init=False)
@@ -167,7 +169,11 @@ class Announcer:
             self._announcements += 1
             self._failures += error is not None
 
-        self._log("announcing", await self._each(self.backend.announce, tuple(rounds), heard, may))
+        failed = await self._each(self.backend.announce, tuple(rounds), heard, may)
+        self._log("announcing", failed)
+        if failed and not self.backend.exclusive:
+            # Who has an address alone answers for it too, so that one repetition less isn't the end of it.
+            self.refuted(tuple(failed))
 
     async def _each(
         self,

@@ -108,7 +108,7 @@ class Keeper:
         self._clearance = Clearance(self._announcers, self._links.get, self._held.find, self._look_at, self._contested)
         self._retry = Retry(self._look_at)
         for announcer in self._announcers.values():
-            announcer.may_announce = self.may_announce
+            announcer.may_announce, announcer.refuted = self.may_announce, self.reannounce
 
     # What is wanted
 
@@ -156,7 +156,7 @@ class Keeper:
     def sweep(self, vips: Iterable[Vip]) -> None:
         """Remove what another process of this agent has left of *vips*, which other nodes are to hold now."""
         self._strays.update(vips)
-        self._wake.set()
+        self._agenda.wake()
 
     def yield_to(self, vip: Vip, mac: str, pause: float) -> None:
         """Let go of *vip* because of another machine; after *pause* seconds hold it again when that is silent."""
