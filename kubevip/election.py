@@ -131,7 +131,13 @@ class Candidate:
         return self._granted is not None and now < max(self._granted, self._reaffirmed) + self.timing.renew_deadline
 
     def overdue(self, now: float) -> bool:
-        """Tell whether this node leads, and should have renewed by *now*."""
+        """Tell whether this node leads, and should have renewed by *now*.
+
+        Not while it gives the Lease up and others write it meanwhile: the API server answers then, and a term that is
+        made longer would outlive the release.
+        """
+        if self._races_lost and (self._resigned or self._stepping_down):
+            return False
         return self._leads_since(OVERDUE_PERIODS * self.timing.retry_period, now)
 
     def reaffirmed(self, now: float) -> bool:

@@ -228,7 +228,9 @@ class Eligibility:
             return max(self._fit_since, self._word_since) + self.order(self.node), f"its holder isn't fit: {word.unfit}"
         if self.failback is None or self._rank(self.node) >= self._rank(record.holder):
             return None
-        return max(self._fit_since, self._term_since) + self.failback, "this node is preferred"
+        # The most preferred asks first, or the addresses would go to it by way of all others.
+        since = max(self._fit_since, self._term_since) + self.order(self.node)
+        return since + self.failback, "this node is preferred"
 
     def _follow(self, record: Record, now: float) -> None:
         term = (record.holder, record.transitions)

@@ -1,7 +1,7 @@
 """Where an agent lives: API server, kernel, time of day, installed backends. A simulation gives others."""
 
 import datetime
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -10,11 +10,13 @@ import attrs
 
 from kubevip.assembly import Kernel, local_kernel
 from kubevip.config import InCluster, Kubeconfig
+from kubevip.config.fitness import Fitness
 from kubevip.kube.connect import connect, warn_of_other_namespace
 from kubevip.kube.leases import utc_now
 from kubevip.model import LeaseKey
 from kubevip.ports import Api
 from kubevip.registry import Registry
+from kubevip.runtime.checking import Probe, probes
 
 
 class Connect(Protocol):
@@ -48,3 +50,4 @@ class Surroundings:
     warn: Callable[[Sequence[LeaseKey]], Awaitable[None]] = warn
     wall: Callable[[], datetime.datetime] = utc_now
     registry: Callable[[], Registry] = Registry
+    probes: Callable[[Fitness], Mapping[str, Probe]] = probes

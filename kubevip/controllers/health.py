@@ -13,7 +13,7 @@ from kubevip.kube.reflector import Reflector
 from kubevip.lease import Timing
 from kubevip.model import LeaseKey
 from kubevip.ports import Api, Asking, Links
-from kubevip.runtime.checking import Check, CheckStatistics, Command, Probe, Web
+from kubevip.runtime.checking import Check, CheckStatistics, Probe, Web
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.fitness import Fitness, FitnessStatistics
 from kubevip.runtime.keeper import Keeper
@@ -37,7 +37,7 @@ class HealthStatistics:
 class Health:
     """Gates the elections that it is given by ``watch``, while ``run()`` goes on.
 
-    *unheard* is what ``Fitness`` wants.
+    *probes* are its checks, by name; *unheard* is what ``Fitness`` wants.
     """
 
     _settings: Settings
@@ -46,6 +46,7 @@ class Health:
     _keeper: Keeper
     _links: Links
     _timing: Timing
+    _probes: Mapping[str, Probe]
     _unheard: Callable[[], str] = lambda: ""
 
     _fitness: dict[LeaseKey, Fitness | NodeFitness] = attrs.field(factory=dict, init=False)
@@ -58,10 +59,8 @@ class Health:
 
     def __attrs_post_init__(self) -> None:
         fitness = self._settings.fitness
-        if fitness.command:
-            self._add_check("command", Command(fitness.command))
-        if fitness.url:
-            self._add_check("http", Web(fitness.url))
+        for name, probe in self._probes.items():
+            self._add_check(name, probe)
         if fitness.leave_cordoned:
             self._node = watch_cordon(self._client, self._settings.node.name, self._cordoned)
 

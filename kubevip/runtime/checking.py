@@ -20,6 +20,7 @@ import anyio
 import anyio.to_thread
 import attrs
 
+from kubevip.config.fitness import Fitness
 from kubevip.eligibility import Streak
 
 log = logging.getLogger(__name__)
@@ -271,3 +272,13 @@ def _first_line(said: bytes) -> str:
 def _shown(text: str) -> str:
     printable = "".join(each if each.isprintable() else " " for each in text).strip()
     return printable if len(printable) <= SHOWN else f"{printable[:SHOWN]}…"
+
+
+def probes(fitness: Fitness) -> dict[str, Probe]:
+    """Return what is asked, by name, as *fitness* says: a command, a URL, both or nothing."""
+    found: dict[str, Probe] = {}
+    if fitness.command:
+        found["command"] = Command(fitness.command)
+    if fitness.url:
+        found["http"] = Web(fitness.url)
+    return found

@@ -1,7 +1,7 @@
 """Routing tables of a simulated machine: the twin of ``kubevip.net.tables``."""
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 
@@ -17,7 +17,8 @@ class MemoryRoutes:
     """The routes to single addresses, as ``kubevip.ports.Routes``. Those by an interface that goes down go, too.
 
     While a test sets *failure*, every call fails with it. *failures* counts them; *looks* counts
-    how often ``of()`` was answered; *puts* are the routes that were put, in order.
+    how often ``of()`` was answered; *puts* are the routes that were put, in order. *changed* is told of each address
+    to which a route comes or goes.
     """
 
     _links: MemoryLinks
@@ -25,6 +26,7 @@ class MemoryRoutes:
     failures: int = attrs.field(default=0, init=False)
     looks: int = attrs.field(default=0, init=False)
     puts: list[Route] = attrs.field(factory=list, init=False)
+    changed: Callable[[IPAddress, bool], None] = attrs.field(default=lambda _address, _present: None, init=False)
     _routes: dict[tuple[int, IPAddress], tuple[Route, int]] = attrs.field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -32,7 +34,8 @@ class MemoryRoutes:
 
         def down(index: int, gone: bool) -> None:
             others(index, gone)
-            self._routes = {place: entry for place, entry in self._routes.items() if entry[1] != index}
+            for place in [place for place, entry in self._routes.items() if entry[1] == index]:
+                self._forget(place)
 
         self._links.on_down = down
 
@@ -42,7 +45,11 @@ class MemoryRoutes:
 
     def delete(self, address: IPAddress, table: int) -> None:
         """Remove a route as anybody else would do it."""
-        del self._routes[table, address]
+        self._forget((table, address))
+
+    def _forget(self, place: tuple[int, IPAddress]) -> None:
+        del self._routes[place]
+        self.changed(place[1], False)
 
     async def of(self, table: int, protocol: int) -> Sequence[Route]:
         """Return the routes that *protocol* has in *table*; see ``kubevip.ports.Routes``."""
@@ -65,13 +72,15 @@ class MemoryRoutes:
         if not effectless():
             self._routes[route.table, route.address] = (route, index)
             self.puts.append(route)
+            if present is None:
+                self.changed(route.address, True)
 
     async def remove(self, route: Route) -> None:
         """Remove a route; see ``kubevip.ports.Routes``."""
         self._may_fail()
         present = self._routes.get((route.table, route.address))
         if present is not None and present[0].protocol == route.protocol and not effectless():
-            del self._routes[route.table, route.address]
+            self._forget((route.table, route.address))
 
     def _may_fail(self) -> None:
         if self.failure is not None:

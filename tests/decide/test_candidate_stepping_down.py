@@ -247,3 +247,12 @@ def test_one_that_stays_while_nobody_knows_of_its_release_asks_first():
     a.read(left, 103.5)
     assert a.leading(103.5)
     assert a.next(103.5).cause is Cause.RENEWAL
+
+
+def test_who_steps_down_goes_on_by_its_own_word_only_where_nobody_answers():
+    a, _left = leader()
+    a.step_down()
+    a.next(101)
+    assert a.overdue(103.5)
+    a.lost_race(103.5)
+    assert not a.overdue(103.5)

@@ -220,6 +220,13 @@ def test_each_change_of_holder_starts_the_delay_again() -> None:
     assert a.asks(record("c", 10, transitions=6), 130) == (190, "this node is preferred")
 
 
+def test_of_those_that_fail_back_the_most_preferred_asks_first() -> None:
+    asked = [eligibility(node=node, preferred=("c", "a", "b"), failback=60).asks(THEIRS, 100) for node in ("c", "a")]
+    assert asked[0] == (160, "this node is preferred")
+    assert asked[1] is not None
+    assert asked[1][0] > 160
+
+
 @pytest.mark.parametrize(("preferred", "asks"), [(("b", "a"), False), (("a", "b"), True), (("c",), False)])
 def test_only_a_node_that_is_preferred_to_the_holder_asks(preferred: tuple[str, ...], asks: bool) -> None:
     assert (eligibility(preferred=preferred, failback=0).asks(THEIRS, 10) is not None) is asks

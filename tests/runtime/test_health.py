@@ -3,6 +3,7 @@
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 
 from kubevip.config import load
@@ -12,7 +13,7 @@ from kubevip.eligibility import Ground
 from kubevip.errors import Forbidden
 from kubevip.metrics import exposition, metrics
 from kubevip.model import LeaseKey
-from kubevip.runtime.checking import CheckStatistics
+from kubevip.runtime.checking import CheckStatistics, probes
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.fitness import FitnessStatistics
 from kubevip.statistics import AgentStatistics
@@ -35,7 +36,8 @@ async def gated(**environ: str) -> dict[str, list[str]]:
     settings = load(BOTH | environ).settings
     leases = MemoryLeases()
     async with keeping(Segment()) as a:
-        health = Health(settings, Closed(), leases, a.keeper, a.host.links, TIMING)  # type: ignore[arg-type]
+        asked = probes(settings.fitness)
+        health = Health(settings, Closed(), leases, a.keeper, a.host.links, TIMING, asked)  # type: ignore[arg-type]
         for key in dict.fromkeys((settings.control_plane.lease, settings.services_lease)):
             health.watch(Elector(key, "a", TIMING, leases, a.keeper))
         return {key.name: list(each.unfit.values()) for key, each in health.statistics().fitness.items()}
@@ -71,7 +73,8 @@ async def test_without_the_right_to_watch_nodes_all_else_goes_on() -> None:
     settings = load(BOTH).settings
     leases = MemoryLeases()
     async with keeping(Segment()) as a, anyio.create_task_group() as tasks:
-        health = Health(settings, Closed(), leases, a.keeper, a.host.links, TIMING)  # type: ignore[arg-type]
+        asked = probes(settings.fitness)
+        health = Health(settings, Closed(), leases, a.keeper, a.host.links, TIMING, asked)  # type: ignore[arg-type]
         elector = Elector(CONTROL_PLANE, "a", TIMING, leases, a.keeper)
         health.watch(elector)
         tasks.start_soon(health.run)
@@ -137,3 +140,10 @@ def test_a_check_without_a_result_has_no_health_yet() -> None:
 )
 def test_the_dump_shows_it(line: str) -> None:
     assert f"  {line}" in dump({}, TOLD, []).splitlines()
+
+
+def test_a_services_own_lease_is_told_with_its_namespace() -> None:
+    own = LeaseKey("shop", "kubevip-web")
+    fitness = FitnessStatistics({}, False, {}, 0)
+    told = attrs.evolve(TOLD, health=HealthStatistics({own: fitness}, []), own=[own])
+    assert 'kubevip_eligible{lease_name="shop/kubevip-web"} 1.0' in exposition(metrics(told)).decode()

@@ -390,6 +390,18 @@ async def test_a_restarted_process_keeps_an_address_that_is_still_there(segment:
 
 
 @virtual
+async def test_a_restarted_process_that_gives_up_at_once_leaves_nothing_behind(segment: Segment) -> None:
+    async with keeping(segment, VIP) as a:
+        await a.host.addresses.put([(VIP, 10)], not_after=60)
+        a.lead(cause=Cause.OURS)
+        a.keeper.expect_successor(LEASE)
+        await anyio.sleep(1)
+        a.follow(Standing.VACANT)
+        await anyio.sleep(ASKED)
+        assert a.present == frozenset()
+
+
+@virtual
 async def test_a_vip_that_moves_to_another_interface_moves(segment: Segment) -> None:
     elsewhere = attrs.evolve(VIP, interface="eth1")
     async with keeping(segment, VIP) as a:

@@ -26,7 +26,7 @@ import attrs
 
 @attrs.frozen
 class Mutant:
-    """In *module*, *right* is *wrong*. It is found with *failover*, within *budget* seeds."""
+    """In *module*, *right* is *wrong*. It is found with *failover*, in scenarios of *kind*, within *budget* seeds."""
 
     name: str
     module: str
@@ -34,6 +34,7 @@ class Mutant:
     wrong: str
     failover: str = "off"
     budget: int = 300
+    kind: str = "plain"
 
     def change(self, source: str) -> str:
         """Return *source* with the bug in it."""
@@ -48,6 +49,125 @@ class Mutant:
 MUTANTS = {
     mutant.name: mutant
     for mutant in (
+        Mutant(
+            "a-cordon-is-not-seen",
+            "kubevip.kube.cordon",
+            "self._told(found.spec.unschedulable)",
+            "self._told(False)",
+            kind="fitness",
+        ),
+        Mutant(
+            "a-check-that-fails-is-well",
+            "kubevip.runtime.checking",
+            "turned = self._streak.add(not reason)",
+            "turned = self._streak.add(True)",
+            kind="fitness",
+        ),
+        Mutant(
+            "the-unfit-do-not-defer",
+            "kubevip.eligibility",
+            "return pauses.patience + step * (1 if severity == 2 else -1) - (step if been_holder else 0)",
+            "return 0.0",
+            kind="fitness",
+        ),
+        Mutant(
+            "whoever-was-not-asked-for-takes-it",
+            "kubevip.eligibility",
+            "return pauses.turn + self.order(self.node)",
+            "return 0.0",
+            kind="fitness",
+        ),
+        Mutant(
+            "whoever-hands-over-takes-it-back",
+            "kubevip.eligibility",
+            "        if request.holder == self.node:\n            return pauses.patience",
+            "        if request.holder == self.node:\n            return 0.0",
+            kind="fitness",
+        ),
+        Mutant(
+            "a-request-is-heeded-only-once",
+            "kubevip.runtime.fitness",
+            "if request is None or (request.term, request.id) in self._answered or self._elector.term is None:",
+            "if request is None or self._answered or self._elector.term is None:",
+            kind="fitness",
+        ),
+        Mutant(
+            "nobody-fails-back",
+            "kubevip.eligibility",
+            "if self.failback is None or self._rank(self.node) >= self._rank(record.holder):",
+            "if self.failback is None or self._rank(self.node) <= self._rank(record.holder):",
+            kind="fitness",
+        ),
+        Mutant(
+            "it-is-given-up-without-a-word",
+            "kubevip.runtime.fitness",
+            "if reached and term is not None:",
+            "if not reached and term is not None:",
+            kind="fitness",
+        ),
+        Mutant(
+            "what-is-not-verified-is-kept",
+            "kubevip.runtime.verifying",
+            "late = trial.first_asked is not None and self._now() >= trial.first_asked + self.timeout",
+            "late = trial.first_asked is not None and self._now() >= trial.first_asked + 10 * self.timeout",
+            kind="witnesses",
+        ),
+        Mutant(
+            "any-answer-verifies",
+            "kubevip.runtime.trial",
+            "if self.answer is None and expected:",
+            "if self.answer is None:",
+            kind="witnesses",
+        ),
+        Mutant(
+            "who-offers-does-not-hold-back",
+            "kubevip.runtime.offering",
+            "self._campaigns[lease].offer(HOLD_BACK + SPREAD * self._random())",
+            "self._campaigns[lease].offer(0.0)",
+            kind="witnesses",
+        ),
+        Mutant(
+            "our-own-handovers-are-conflicts",
+            "kubevip.rivalry",
+            "certain_at = now if now >= self._settled_at(vip) else max(now + LATE, self._alone_at(vip))",
+            "certain_at = now",
+            kind="conflicts",
+        ),
+        Mutant(
+            "it-is-not-defended",
+            "kubevip.rivalry",
+            "case.defended = now\n            found.append(Step(Act.DEFEND, vip, mac))\n        return found\n\n",
+            "case.defended = now\n        return found\n\n",
+            kind="conflicts",
+        ),
+        Mutant(
+            "who-yields-keeps-the-address",
+            "kubevip.runtime.keeper",
+            "self._clearance.contest(vip, mac, pause)\n            self._look_at((vip,))",
+            "self._clearance.contest(vip, mac, 0.0)",
+            kind="conflicts",
+        ),
+        Mutant(
+            "who-is-only-warned-yields",
+            "kubevip.rivalry",
+            "if self.policy is Policy.YIELD:\n            return [Step(Act.YIELD, vip, mac)]",
+            "if self.policy is not Policy.DEFEND:\n            return [Step(Act.YIELD, vip, mac)]",
+            kind="conflicts",
+        ),
+        Mutant(
+            "a-route-stays-without-endpoints",
+            "kubevip_routes",
+            "self._announced.pop(vip.address, None)\n        self._present.pop(vip.address, None)\n        await self",
+            "self._announced.pop(vip.address, None)\n        self._present.pop(vip.address, None)\n        self",
+            kind="routed",
+        ),
+        Mutant(
+            "a-lost-route-is-not-missed",
+            "kubevip_routes",
+            "if self._present.get(vip.address) in users.values():",
+            "if self._announced[vip.address].keys() - {vip} or vip.address in self._present:",
+            kind="routed",
+        ),
         Mutant(
             "the-term-counts-from-the-answer",
             "kubevip.election",
@@ -100,8 +220,8 @@ MUTANTS = {
         Mutant(
             "nobody-looks-out-for-a-successor",
             "kubevip.runtime.keeper",
-            "        self._handover.watch(vips)\n\n    def forget(",
-            "        self._handover.watch([])\n\n    def forget(",
+            "self._handover.watch(vips)",
+            "self._handover.watch([])",
         ),
         Mutant(
             "the-successor-is-not-believed",
@@ -238,7 +358,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 def run_with(mutant: Mutant, *, timeout: float = 1800) -> subprocess.CompletedProcess[str]:
     """Run the simulation with *mutant* in a process of its own, until it is found or its budget is spent."""
-    mode = ("--failover", mutant.failover, "--on-api-loss", "fence")
+    mode = ("--failover", mutant.failover, "--on-api-loss", "fence", "--kind", mutant.kind)
     asked = (*mode, "--count", str(mutant.budget), "--jobs", "1", "--patience", "1")
     return subprocess.run(
         [sys.executable, __file__, "--within", mutant.name, *asked],

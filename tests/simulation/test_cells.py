@@ -4,6 +4,7 @@ A new mode is a line of ``MODES``, a new fault a line of ``ONE`` or ``ALL``.
 """
 
 import functools
+import ipaddress
 from collections.abc import Mapping
 
 import attrs
@@ -12,6 +13,7 @@ import pytest
 from kubevip.testing.simulation.chronicle import Moved
 from kubevip.testing.simulation.faults import Fault
 from kubevip.testing.simulation.faults_api import ApiCut, ApiErring, ApiForgets, ApiRefusing, ApiSlow
+from kubevip.testing.simulation.faults_fitness import CardRefuses, CheckFails, Cordoned, HandoverAsked
 from kubevip.testing.simulation.faults_node import (
     Crash,
     DateStep,
@@ -25,19 +27,34 @@ from kubevip.testing.simulation.faults_node import (
 )
 from kubevip.testing.simulation.faults_segment import BadSegment, Cut
 from kubevip.testing.simulation.faults_stored import EndpointsGone, LeaseTouched, ServiceGone
+from kubevip.testing.simulation.faults_strangers import Claimed, WitnessesCut, WitnessesOff
+from kubevip.testing.simulation.manners import Manners
 from kubevip.testing.simulation.promises import TABLE
-from kubevip.testing.simulation.scenario import Choice, Scenario, draw
+from kubevip.testing.simulation.scenario import CONTROL_PLANE, TIMINGS, Choice, Scenario, draw
 from kubevip.testing.simulation.verdict import judge
 
 NODES = ("n1", "n2", "n3")
+PLAIN = Choice(failover="off", on_api_loss="fence", kind="plain")
 MODES: Mapping[str, Mapping[str, object]] = {
     "off": {"failover": "off"},
     "fast": {"failover": "fast", "heartbeat": 0.1},
     "off, hold": {"on_api_loss": "hold"},
     "fast, hold": {"failover": "fast", "heartbeat": 0.1, "on_api_loss": "hold"},
     "fast, quorum": {"failover": "fast", "heartbeat": 0.1, "on_api_loss": "quorum"},
+    "routed": {"manners": Manners(kind="routed"), "callers": ()},
 }
 WHEN = {"start": 7.0, "duration": 9.0}
+# What agents are told where it is about something: each fault of it in each mode that elects.
+ABOUT = {
+    "fitness": Manners(kind="fitness", checks=True),
+    "no last resort": Manners(kind="fitness", checks=True, last_resort=False),
+    "fail-back": Manners(kind="fitness", checks=True, preferred=NODES, failback=1.0),
+    "resign": Manners(kind="witnesses", witnesses=2, verify="resign", verify_timeout=1.0),
+    "resign, by routes": Manners(kind="witnesses", witnesses=1, named=False, verify="resign", verify_timeout=1.0),
+    "alarm": Manners(kind="conflicts", conflict="alarm"),
+    "defend": Manners(kind="conflicts", conflict="defend"),
+    "yield": Manners(kind="conflicts", conflict="yield"),
+}
 # Strikes the node that holds the address of the control plane.
 ONE = (
     ApiCut(**WHEN),
@@ -80,7 +97,7 @@ def plain() -> Scenario:
     return next(
         attrs.evolve(scenario, latency=0.005)
         for seed in range(1000)
-        if len((scenario := draw(seed, Choice(failover="off", on_api_loss="fence"))).clocks) == 3
+        if len((scenario := draw(seed, PLAIN)).clocks) == 3
         and [service.name for service in scenario.services] == ["web"]
         and scenario.control_plane
     )
@@ -94,17 +111,37 @@ def holder(mode: str) -> str:
     return [move.node for move in run.chronicle.all(Moved) if move.address == address and move.time < WHEN["start"]][-1]
 
 
+VIP = ipaddress.ip_address("10.0.0.100")
+LONG = {"start": 16.0, "duration": 12.0}
+OF = {
+    "fitness": (Cordoned(**LONG), CheckFails(**LONG), CheckFails(**LONG, hangs=True), CardRefuses(**LONG)),
+    "resign": (WitnessesOff(**LONG), WitnessesCut(**LONG)),
+    "claims": (Claimed(**LONG, address=VIP), Claimed(**LONG, address=VIP, answers=True)),
+}
+OF |= {"no last resort": OF["fitness"], "fail-back": OF["fitness"], "resign, by routes": OF["resign"]}
+OF |= dict.fromkeys(("alarm", "defend", "yield"), OF["claims"])
+CELLS = [(about, fault) for about in ABOUT for fault in OF[about]]
+
+
 def name(fault: Fault) -> str:
     return str(fault).split(", at ")[0].replace(" ", "-")
 
 
-def assert_kept(mode: str, *faults: Fault) -> None:
-    _run, violations = judge(attrs.evolve(plain(), faults=faults, **MODES[mode]))
+def assert_kept(mode: str, *faults: Fault, **how: object) -> None:
+    _run, violations = judge(attrs.evolve(plain(), faults=faults, **{**MODES[mode], **how}))
     assert violations == [], "\n".join(map(str, violations))
 
 
 def test_each_row_of_the_table_is_tried() -> None:
     assert {attrs.evolve(plain(), **MODES[mode]).mode for mode in MODES} == set(TABLE)
+
+
+@pytest.mark.parametrize("nodes", [("n2",), NODES], ids=["one", "all"])
+@pytest.mark.parametrize(("about", "fault"), CELLS, ids=lambda each: each if isinstance(each, str) else name(each))
+def test_what_a_scenario_is_about_breaks_no_promise(about: str, fault: Fault, nodes: tuple[str, ...]) -> None:
+    asked = HandoverAsked(start=17.0, duration=0.0, lease=CONTROL_PLANE, to="n2")
+    how = {"manners": ABOUT[about], "timing": TIMINGS[0]}
+    assert_kept("off", attrs.evolve(fault, nodes=nodes), asked, **how)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -1,7 +1,9 @@
 """Faults: each leaves things as they were, tells what it is, and is drawn where it may strike."""
 
+import functools
 import random
 from collections import Counter
+from ipaddress import ip_address
 
 import attrs
 import pytest
@@ -9,9 +11,13 @@ import pytest
 from kubevip.testing import virtual
 from kubevip.testing.simulation.faults import Fault
 from kubevip.testing.simulation.faults_api import ApiCut, ApiErring, ApiRefusing, ApiSlow
+from kubevip.testing.simulation.faults_fitness import CardRefuses, CheckFails, Cordoned
 from kubevip.testing.simulation.faults_node import LinkDown, PowerOff, RefusingKernel, SlowKernel, Stall
 from kubevip.testing.simulation.faults_segment import BadSegment, Cut
+from kubevip.testing.simulation.faults_strangers import Claimed, WitnessesCut, WitnessesOff
+from kubevip.testing.simulation.manners import KINDS
 from kubevip.testing.simulation.scenario import Choice, draw
+from kubevip.testing.simulation.server import NODES as NODES_STORED
 from kubevip.testing.simulation.simulation import Simulation
 from kubevip.testing.simulation.troubles import draw_faults
 from kubevip.testing.simulation.world import World
@@ -30,13 +36,22 @@ PASSING = [
     LinkDown(**WHEN, nodes=("n1",)),
     RefusingKernel(**WHEN, nodes=("n1",)),
     SlowKernel(**WHEN, nodes=("n1",), delay=0.2, locked=0.1),
+    CardRefuses(**WHEN, nodes=("n1",)),
+    CheckFails(**WHEN, nodes=("n1",)),
+    Claimed(**WHEN, address=ip_address("10.0.0.100"), answers=True),
+    Cordoned(**WHEN, nodes=("n1",)),
+    WitnessesCut(**WHEN, nodes=("n1",)),
+    WitnessesOff(**WHEN),
 ]
 
 
 def world() -> World:
     """The world of a scenario with three nodes, in which no agent runs."""
-    scenario = next(found for seed in range(100) if len((found := draw(seed, Choice(failover="off"))).clocks) == 3)
-    return Simulation(scenario, 0.0)._build(None)
+    choice = Choice(failover="off", kind="mixed")
+    scenario = next(found for seed in range(100) if len((found := draw(seed, choice)).clocks) == 3)
+    built = Simulation(scenario, 0.0)._build(None)
+    built.create_nodes()
+    return built
 
 
 def condition(of: World) -> list[object]:
@@ -48,6 +63,10 @@ def condition(of: World) -> list[object]:
         found += [attrs.asdict(node.line.conditions), machine.refusing, machine.has_power]
         found += [machine.addresses.delay, machine.addresses.locked]
         found += [machine.links.get("eth0").up if machine.has_power else None]
+        found += [machine.mute, node.check]
+    found += [witness.links.get("eth0").up for witness in of.witnesses]
+    found += [of.intruder.links.networks()["eth0"], set(of.intruder._timers)]
+    found += [stored.value.get("spec", {}) for stored in of.server.store.shelf(NODES_STORED).objects.values()]
     return found
 
 
@@ -90,8 +109,10 @@ def test_a_fault_says_what_it_is_where_and_when() -> None:
     )
 
 
+@functools.cache
 def all_drawn() -> list[tuple[Fault, ...]]:
-    return [draw_faults(random.Random(seed), NODES, ["web"], 5.0) for seed in range(600)]
+    plain = [draw_faults(random.Random(seed), NODES, ["web"], 5.0) for seed in range(600)]
+    return plain + [draw(seed, Choice(kind=kind, nodes=3)).faults for kind in KINDS for seed in range(60)]
 
 
 def test_all_kinds_are_drawn() -> None:

@@ -23,7 +23,7 @@ from kubevip.testing.simulation.simulation import Run
 from kubevip.testing.simulation.verdict import Verdict, judge, judge_seed, shrink, tell
 
 ALL = ("n1", "n2", "n3")
-OFF = Choice(failover="off", on_api_loss="fence")
+OFF = Choice(failover="off", on_api_loss="fence", kind="plain")
 
 
 def plain(*faults: object, seed: int = 1, **how: object) -> Scenario:
@@ -188,13 +188,13 @@ def test_no_seeds_are_refused() -> None:
 def test_the_help_tells_each_option() -> None:
     text = simulate("--help").stdout
     options = ["first", "count", "jobs", "patience", "digests", "story", "shrink", "failover", "on-api-loss"]
-    options += ["heartbeat", "nodes"]
+    options += ["heartbeat", "nodes", "kind"]
     assert [option for option in options if f"--{option} " not in text and f"--{option}\n" not in text] == []
 
 
 def test_a_choice_is_told_as_options_and_goes_before_the_seeds_own() -> None:
-    choice = Choice(failover="fast", on_api_loss="quorum", heartbeat=0.01, nodes=5)
-    assert str(choice) == "--failover fast --on-api-loss quorum --heartbeat 10 --nodes 5"
+    choice = Choice(failover="fast", on_api_loss="quorum", heartbeat=0.01, nodes=5, kind="plain")
+    assert str(choice) == "--failover fast --on-api-loss quorum --heartbeat 10 --nodes 5 --kind plain"
     assert [len(draw(seed, choice).clocks) for seed in range(5)] == [5] * 5
     assert "5 nodes" in str(draw(1, choice))
     assert "failover fast, 10 ms, on API loss quorum" in str(draw(1, choice))

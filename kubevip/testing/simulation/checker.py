@@ -4,12 +4,16 @@ from collections.abc import Iterator
 
 from kubevip.testing.simulation.checks_absence import Absences
 from kubevip.testing.simulation.checks_callers import Callers
+from kubevip.testing.simulation.checks_fitness import Fitness
 from kubevip.testing.simulation.checks_lease import Coverage
 from kubevip.testing.simulation.checks_overlap import Overlaps
+from kubevip.testing.simulation.checks_routes import Routes
+from kubevip.testing.simulation.checks_strangers import Strangers
 from kubevip.testing.simulation.evidence import Evidence, Violation
 from kubevip.testing.simulation.simulation import Run
 
-_CHECKS = (Overlaps, Coverage, Absences, Callers)
+_CHECKS = (Overlaps, Coverage, Absences, Callers, Fitness, Strangers)
+_CHECKS_OF_ROUTES = (Absences, Routes)
 
 
 def check(run: Run) -> list[Violation]:
@@ -20,7 +24,7 @@ def check(run: Run) -> list[Violation]:
 def judge_evidence(evidence: Evidence) -> list[Violation]:
     """Return all violations, by their time; *evidence* knows then how often each situation was met."""
     found = [*_errors(evidence)]
-    for each in _CHECKS:
+    for each in _CHECKS_OF_ROUTES if evidence.run.scenario.manners.routed else _CHECKS:
         found += each(evidence).violations()
     return sorted(found, key=lambda violation: violation.time)
 

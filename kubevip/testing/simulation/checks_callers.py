@@ -47,13 +47,14 @@ class Callers:
         return None
 
     def _is_only_stopped(self, write: Wrote, until: float) -> bool:
-        """Tell whether nothing else happened than that the agent that released was asked to stop."""
+        """Tell whether nothing else happened than that the agent that released was asked to stop, or to hand over."""
         if write.asked < 1.0 + START:
             # Agents still begin.
             return False
         since = write.asked - START
         (*others, last) = [None, *self.evidence.weather.striking(self.evidence.run.scenario.nodes, since, until)]
-        return others == [None] and isinstance(last, Restart) and write.node in last.nodes and until < last.end
+        stopped = isinstance(last, Restart) and write.node in last.nodes and until < last.end
+        return others == [None] and last is not None and (stopped or last.hands_over)
 
     def unreached(self) -> Iterator[Violation]:
         """Who talks to an address reaches its only holder soon, where nothing keeps it from telling where it is."""

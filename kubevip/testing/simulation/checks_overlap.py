@@ -49,6 +49,8 @@ class Overlaps:
 
     def _succession(self, earlier: Tenure, later: Tenure) -> Iterator[Violation]:
         situation, allowed = self._judge(earlier, later)
+        # Where it went back meanwhile, that is another handover, and its time begins anew.
+        allowed += self._back_at(earlier, later) - later.start
         self.evidence.judged[situation] += 1
         overlap = earlier.overlap(later)
         if overlap > allowed + EPSILON:
@@ -58,6 +60,19 @@ class Overlaps:
                 f" {'planned' if planned else 'unplanned'}, so {1000 * allowed:.0f} ms are allowed"
             )
             yield self.evidence.violation(later.start, "two holders", text)
+
+    def _back_at(self, earlier: Tenure, later: Tenure) -> float:
+        """Return when the earlier holder took the Lease again while both held; where it didn't, when both began to."""
+        return max(
+            (
+                write.time
+                for write in self.evidence.run.chronicle.all(Wrote)
+                if write.lease == self.evidence.lease(later.address)
+                and (write.holder == earlier.node != write.before)
+                and later.start < write.time < min(earlier.end, later.end)
+            ),
+            default=later.start,
+        )
 
     def _judge(self, earlier: Tenure, later: Tenure) -> tuple[Situation, float]:
         """Return what the way from one holder to the other was, and for how long both may hold."""
@@ -109,5 +124,7 @@ class Overlaps:
             for write in self.evidence.run.chronicle.all(Wrote)
             if write.lease == self.evidence.lease(later.address) and write.time <= later.start
         ]
-        last = next((write for write in reversed(writes) if write.node == earlier.node), None)
+        # Who asks the holder for a Lease writes it, too, and leaves the holder in it.
+        own = (write for write in reversed(writes) if write.node == earlier.node and write.holder in ("", write.node))
+        last = next(own, None)
         return last if last is not None and not last.holder else None

@@ -79,6 +79,33 @@ class Announced(Event):
 
 
 @attrs.frozen
+class Routed(Event):
+    """A route to *address* came into the table of *node*, or went."""
+
+    node: str
+    address: IPAddress
+    present: bool
+
+    def __str__(self) -> str:
+        return f"{self.node} {'has a' if self.present else 'has no more'} route to {self.address}"
+
+
+@attrs.frozen
+class Contested(Event):
+    """The process number *life* of *node* has told of, answered and yielded to so many claims of other machines."""
+
+    node: str
+    life: int
+    told: int
+    defended: int
+    yielded: int
+
+    def __str__(self) -> str:
+        counts = f"told {self.told}, defended {self.defended}, yielded {self.yielded}"
+        return f"process {self.life} of {self.node} has met claims of other machines: {counts}"
+
+
+@attrs.frozen
 class Lived(Event):
     """The process number *life* of *node* began, or was stalled, resumed, asked to stop, killed, or has ended."""
 

@@ -1,12 +1,13 @@
 """What a run is judged by: its chronicle, and what follows from it. And what a judgement is: a broken promise."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import attrs
 
 from kubevip.model import IPAddress, LeaseKey
 from kubevip.testing.history import Tenure
-from kubevip.testing.simulation.chronicle import Moved
+from kubevip.testing.simulation.chronicle import Moved, Routed
 from kubevip.testing.simulation.promises import Promises, Situation
 from kubevip.testing.simulation.simulation import Run
 from kubevip.testing.simulation.terms import Terms, terms_of
@@ -47,7 +48,8 @@ class Evidence:
     def of(cls, run: Run) -> "Evidence":
         """Gather it."""
         scenario, chronicle = run.scenario, run.chronicle
-        held = tenures(list(chronicle.all(Moved)), run.end)
+        moves: list[Moved | Routed] = list(chronicle.all(Routed if scenario.manners.routed else Moved))
+        held = tenures(moves, run.end)
         return cls(run, Promises(scenario), terms_of(scenario, chronicle), Weather(scenario.faults), held)
 
     def violation(self, time: float, kind: str, text: str) -> Violation:
@@ -64,16 +66,20 @@ class Evidence:
         return self.run.scenario.clocks[self.run.scenario.nodes.index(node)].rate
 
     def away(self, plain: Situation, away: Situation, node: str, start: float, end: float) -> Situation:
-        """Return *away* where *node* may have been without the API server between two times, else *plain*."""
-        return away if self.weather.hides_api(node, start, end) else plain
+        """Return *away* where *node* may have been without the API server between two times, else *plain*.
+
+        Who was stalled has not reached it either, and goes on like one that couldn't.
+        """
+        hidden = self.weather.hides_api(node, start, end) or self.weather.stalls(node, start, end)
+        return away if hidden else plain
 
     def allowed(self, situation: Situation) -> float:
         """Return for how many seconds *situation* may last."""
         return self.promises.allowed(situation)
 
 
-def tenures(moves: list[Moved], end: float) -> list[Tenure]:
-    """Return who held which address when; what is held in the end is held until *end*."""
+def tenures(moves: Sequence[Moved | Routed], end: float) -> list[Tenure]:
+    """Return who held which address, or had a route to it, when; what is held in the end is held until *end*."""
     since: dict[tuple[str, IPAddress], float] = {}
     found = []
     for move in moves:

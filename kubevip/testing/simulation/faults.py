@@ -24,6 +24,12 @@ class Fault(abc.ABC):
 
     hides_api: ClassVar[bool] = False
     """Whether *nodes* may not reach the API server because of it."""
+    hands_over: ClassVar[bool] = False
+    """Whether *nodes* only hand over because of it, if they do, without losing anything."""
+    unfits: ClassVar[bool] = False
+    """Whether *nodes* may not take an address because of it."""
+    misleads: ClassVar[bool] = False
+    """Whether callers may be led to somebody who isn't the holder."""
 
     start: float
     duration: float

@@ -9,12 +9,13 @@ import attrs
 from kubevip.assembly import Kernel
 from kubevip.backend import Link
 from kubevip.errors import NetworkError
-from kubevip.model import Vip
+from kubevip.model import IPAddress, Vip
 from kubevip.testing import frames
 from kubevip.testing.addresses import LATEST, Change
 from kubevip.testing.host import FakeHost
+from kubevip.testing.neighbourhood import MemoryNeighbourhood
 from kubevip.testing.process import effectless, universal_time
-from kubevip.testing.simulation.chronicle import Announced, Chronicle, Moved
+from kubevip.testing.simulation.chronicle import Announced, Chronicle, Moved, Routed
 from kubevip.testing.simulation.switch import Switch
 
 INTERFACE = "eth0"
@@ -26,12 +27,15 @@ _NO_BUFFERS = 105
 class Machine(FakeHost):
     """A machine on a switch, which writes down what happens to its addresses, and what is announced from it.
 
-    Its kernel removes an address up to ``LATEST`` seconds after the end of its lifetime.
+    Its kernel removes an address up to ``LATEST`` seconds after the end of its lifetime. While it is *refusing* it puts
+    none on a link, and while it is *mute* its processes can't send.
     """
 
     chronicle: Chronicle = attrs.field(kw_only=True)
     chance: random.Random = attrs.field(kw_only=True)
     refusing: bool = attrs.field(default=False, init=False)
+    mute: bool = attrs.field(default=False, init=False)
+    neighbourhood: MemoryNeighbourhood | None = attrs.field(default=None, init=False)
     _card: Link | None = attrs.field(default=None, init=False)
     _networks: tuple[str, ...] = attrs.field(default=(), init=False)
 
@@ -40,6 +44,7 @@ class Machine(FakeHost):
         self.addresses.late = lambda: LATEST * self.chance.random()
         self.addresses.changed = self._moved
         self.addresses.failure = self._refusal
+        self.tables.changed = self._routed
 
     @property
     def switch(self) -> Switch:
@@ -50,10 +55,18 @@ class Machine(FakeHost):
     @asynccontextmanager
     async def kernel(self, *, host_scope_on_loopback: bool) -> AsyncIterator[Kernel]:
         """Be what ``kubevip.assembly.local_kernel`` opens on a real machine."""
-        yield Kernel(links=self.links, addresses=self.addresses, frames=self, routes=self.tables)
+        yield Kernel(
+            links=self.links,
+            addresses=self.addresses,
+            frames=self,
+            neighbourhood=self.neighbourhood,
+            routes=self.tables,
+        )
 
     def send(self, interface: str, frame: bytes) -> None:
         """Send one whole Ethernet frame at once; what it claims is written down."""
+        if self.mute:
+            raise NetworkError(f"sending on {interface}: no buffer space available", _NO_BUFFERS)
         super().send(interface, frame)
         if effectless():
             return
@@ -63,6 +76,9 @@ class Machine(FakeHost):
 
     def _moved(self, change: Change) -> None:
         self.chronicle.add(Moved(change.time, self.node, change.vip.address, change.present, change.why))
+
+    def _routed(self, address: IPAddress, present: bool) -> None:
+        self.chronicle.add(Routed(universal_time(), self.node, address, present))
 
     def _refusal(self, verb: str, vip: Vip) -> NetworkError | None:
         if not self.refusing or verb != "put":

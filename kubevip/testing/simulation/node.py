@@ -16,11 +16,13 @@ from kubevip.registry import Registry
 from kubevip.statistics import AgentStatistics
 from kubevip.surroundings import Surroundings
 from kubevip.testing.process import Clock, Process, universal_time
-from kubevip.testing.simulation.chronicle import Chronicle, Lived
+from kubevip.testing.simulation.chronicle import Chronicle, Contested, Lived
 from kubevip.testing.simulation.client import SimulatedClient
 from kubevip.testing.simulation.line import Line
 from kubevip.testing.simulation.machine import Machine
 
+# What hangs does so for so many seconds.
+LONG = 3600.0
 _BEGAN = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -38,7 +40,7 @@ async def _keep_quiet(_leases: Sequence[LeaseKey]) -> None:
 class Node:
     """A node whose agent goes by *settings*. *clock* is its monotonic clock, *date_off* how wrong its time of day is.
 
-    Its processes run in *tasks*.
+    Its processes run in *tasks*. *check* says how its check goes: well where that is empty, else it "fails" or "hangs".
     """
 
     machine: Machine
@@ -48,12 +50,14 @@ class Node:
     chronicle: Chronicle
     tasks: asyncio.TaskGroup
     date_off: float = 0.0
+    check: str = ""
     life: int = attrs.field(default=0, init=False)
     process: Process | None = attrs.field(default=None, init=False)
     agent: Agent | None = attrs.field(default=None, init=False)
     errors: list[str] = attrs.field(factory=list, init=False)
     _running: dict[Process, "asyncio.Task[None]"] = attrs.field(factory=dict, init=False)
     _asked_to_stop: bool = attrs.field(default=False, init=False)
+    _contested: tuple[int, int, int, int] = attrs.field(default=(0, 0, 0, 0), init=False)
 
     @property
     def name(self) -> str:
@@ -86,6 +90,7 @@ class Node:
             why = ""
         if process.dead:
             return
+        self.note_conflicts()
         if why or not self._asked_to_stop:
             self.errors.append(f"process {life} of {self.name} has ended by itself: {why or 'without an error'}")
         self._note(Lived.ENDED, why)
@@ -103,7 +108,13 @@ class Node:
             warn=_keep_quiet,
             wall=self.date,
             registry=_registry,
+            probes=lambda fitness: {"command": self._probe} if fitness.command else {},
         )
+
+    async def _probe(self) -> str:
+        if self.check == "hangs":
+            await asyncio.sleep(LONG)
+        return "exit 1" if self.check else ""
 
     def date(self) -> datetime.datetime:
         """Return the time of day, as its clock has it."""
@@ -119,6 +130,7 @@ class Node:
     def kill(self) -> None:
         """Kill the agent (SIGKILL)."""
         if self.process is not None and self.lives:
+            self.note_conflicts()
             self._note(Lived.KILLED)
             self.process.kill()
             self.line.hang_up()
@@ -152,6 +164,17 @@ class Node:
         self.chronicle.add(Lived(universal_time(), self.name, self.life, what, why))
 
     # What it says of itself
+
+    def note_conflicts(self) -> None:
+        """Write down what its agent has told of other machines, if that is anything new."""
+        statistics = self.statistics()
+        if statistics is None or statistics.conflicts is None:
+            return
+        found = statistics.conflicts
+        counts = (self.life, found.conflicts, found.defended, found.yielded)
+        if found.conflicts and counts != self._contested:
+            self._contested = counts
+            self.chronicle.add(Contested(universal_time(), self.name, *counts))
 
     def statistics(self) -> AgentStatistics | None:
         """Return what its agent knows of itself; ``None`` where none runs."""

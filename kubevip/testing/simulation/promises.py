@@ -20,6 +20,8 @@ HANDOVER = 0.05
 # six questions on the wire of 15 ms each, and 50 ms for the kernel and for who is late.
 MISSED_BESIDES = 0.14
 
+# Whose addresses failed is unfit for so long (kubevip.runtime.fitness); without a last resort nobody else may be left.
+REST = 60.0
 # Between two tries to take a Lease pass up to so many retry periods (client-go).
 LONGEST_PAUSE = 2.2
 # How long the wire is asked while somebody answers who is no holder any more.
@@ -48,6 +50,17 @@ class Situation(enum.Enum):
     LEASELESS_AWAY = "an address is on a link, its Lease has expired, and the API server is away for its holder"
     TERMLESS_AWAY = "an address is announced without a term, and the API server is away for its holder"
     OUTAGE = "nobody holds an address: the API server is away for all, and nothing else is wrong"
+    UNFIT = "a node holds an address after it was cordoned, or was found unfit, and another one is fit"
+    ASKED = "a node holds an address after it was asked to hand it over, or another one than was asked for gets it"
+    PREFERRED = "another node than the preferred one holds an address, after vip_failback_delay"
+    PEACE = "an address moves, and nothing has happened"
+    UNVERIFIED = "a node keeps a Lease that it took, no witness answers, and vip_verify_timeout is over"
+    UNTOLD = "another machine claims an address, and its holder has not told or defended"
+    YIELDED = "another machine claims an address, and its holder has not yielded"
+    CLAIMED = "nobody holds an address that another machine claims, and that was not to be yielded"
+    MADE_UP = "a holder tells of another machine, and there is none"
+    UNANNOUNCED = "a node that is well does not announce an address (without election)"
+    UNSERVED = "a node announces an address that nothing serves there any more (without election)"
     MISSED = "nobody else holds an address: its holder's machine falls silent, two others are well"
 
 
@@ -59,6 +72,7 @@ class Bound(enum.Enum):
     OVERDUE = "325 ms"
     LEASE = "the Lease's duration and 325 ms"
     HEARTBEATS = "6 heartbeats, 140 ms and 6 ways to the API server"
+    MOVE = "4 retry periods and 2 s"
     TAKEOVER = "see below"
     ANY = "not promised"
 
@@ -78,6 +92,17 @@ _OFF = {
     Situation.TERMLESS_AWAY: Bound.NEVER,
     Situation.OUTAGE: Bound.ANY,
     Situation.MISSED: Bound.TAKEOVER,
+    Situation.UNFIT: Bound.MOVE,
+    Situation.ASKED: Bound.MOVE,
+    Situation.PREFERRED: Bound.MOVE,
+    Situation.PEACE: Bound.NEVER,
+    Situation.UNVERIFIED: Bound.MOVE,
+    Situation.UNTOLD: Bound.MOVE,
+    Situation.YIELDED: Bound.MOVE,
+    Situation.CLAIMED: Bound.NEVER,
+    Situation.MADE_UP: Bound.NEVER,
+    Situation.UNANNOUNCED: Bound.ANY,
+    Situation.UNSERVED: Bound.ANY,
 }
 # With heartbeats a Lease is taken before it expires, by who finds nobody on the wire: that decides, not the clock.
 _FAST = _OFF | {
@@ -95,6 +120,14 @@ _HOLDING_ON = {
     Situation.LEASELESS_AWAY: Bound.ANY,
     Situation.TERMLESS_AWAY: Bound.ANY,
     Situation.OUTAGE: Bound.NEVER,
+    # Without a Lease it can't be told from a machine that claims the address for itself.
+    Situation.MADE_UP: Bound.ANY,
+}
+# Every node holds every address: nobody is waited for, and nobody moves.
+_ROUTED = dict.fromkeys(Situation, Bound.ANY) | {
+    Situation.OUTAGE: Bound.NEVER,
+    Situation.UNANNOUNCED: Bound.MOVE,
+    Situation.UNSERVED: Bound.MOVE,
 }
 TABLE: Mapping[str, Mapping[Situation, Bound]] = {
     "off": _OFF,
@@ -102,6 +135,7 @@ TABLE: Mapping[str, Mapping[Situation, Bound]] = {
     "off, hold": _OFF | _HOLDING_ON,
     "fast, hold": _FAST | _HOLDING_ON,
     "fast, quorum": _FAST | _HOLDING_ON,
+    "routed": _ROUTED,
 }
 
 
@@ -119,6 +153,7 @@ class Promises:
             Bound.OVERDUE: OVERDUE,
             Bound.LEASE: self._scenario.timing.duration + OVERDUE,
             Bound.HEARTBEATS: 6 * self._scenario.heartbeat + MISSED_BESIDES + 6 * self._scenario.latency,
+            Bound.MOVE: 4 * self._scenario.timing.retry_period + 2.0,
             Bound.TAKEOVER: self.takeover,
             Bound.ANY: float("inf"),
         }[TABLE[self._scenario.mode][situation]]
@@ -133,7 +168,16 @@ class Promises:
         timing = self._scenario.timing
         pause = timing.retry_period * LONGEST_PAUSE
         asking = timing.attempt_timeout + 4 * self._scenario.latency
-        return timing.duration + 2 * pause + asking + PATIENCE + START
+        return timing.duration + 2 * pause + asking + PATIENCE + START + self._deference
+
+    @property
+    def _deference(self) -> float:
+        """How long who is unfit, or not answered, leaves a Lease to others before it takes it."""
+        manners, timing = self._scenario.manners, self._scenario.timing
+        longest = max(LONGEST_PAUSE * timing.retry_period, self._scenario.linger) + START
+        if not manners.last_resort:
+            longest += REST
+        return longest if manners.about_fitness or manners.about_witnesses else 0.0
 
     @property
     def recovery(self) -> float:

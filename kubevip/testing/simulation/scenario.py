@@ -6,10 +6,15 @@ import random
 import attrs
 
 from kubevip.config import Arp, ControlPlane, Election, Node, Services, Serving, Settings
+from kubevip.config.fitness import Fitness
+from kubevip.config.modes import RoutingTable
+from kubevip.config.segment import Segment
 from kubevip.lease import Timing
 from kubevip.model import IPAddress, LeaseKey
 from kubevip.testing.process import Clock
 from kubevip.testing.simulation.faults import Fault
+from kubevip.testing.simulation.manners import CHECK_EVERY, CHECK_WITHIN, FALL, PLAIN, RISE, Manners, draw_manners
+from kubevip.testing.simulation.occasions import Occasions, draw_occasions
 from kubevip.testing.simulation.troubles import draw_faults
 from kubevip.testing.simulation.world import ServicePlan
 
@@ -24,7 +29,7 @@ _BEGINNING = 2.0
 # What a bad quartz is wrong by, and more than the kernel lets NTP slew (500 ppm).
 DRIFT = 0.001
 
-_TIMINGS = (
+TIMINGS = (
     Timing(duration=3, renew_deadline=2, retry_period=0.5),
     Timing(duration=4, renew_deadline=3, retry_period=1),
     Timing(duration=5, renew_deadline=3, retry_period=1),
@@ -48,6 +53,7 @@ class Scenario:
     failover: str = "off"
     on_api_loss: str = "fence"
     heartbeat: float = 0.1
+    manners: Manners = PLAIN
     clocks: tuple[Clock, ...]
     control_plane: tuple[IPAddress, ...]
     services: tuple[ServicePlan, ...]
@@ -62,6 +68,8 @@ class Scenario:
     @property
     def mode(self) -> str:
         """The row of ``promises.TABLE`` that counts."""
+        if self.manners.routed:
+            return "routed"
         return self.failover if self.on_api_loss == "fence" else f"{self.failover}, {self.on_api_loss}"
 
     @property
@@ -75,11 +83,19 @@ class Scenario:
         of_services = {address: SERVICES for service in self.services for address in service.addresses}
         return of_services | dict.fromkeys(self.control_plane, CONTROL_PLANE)
 
-    def settings(self, node: str) -> Settings:
-        """Return what the agent of *node* is told."""
+    @property
+    def first_choice(self) -> str:
+        """The node that has everything as long as all is well; empty where that is any."""
+        manners = self.manners
+        return manners.preferred[0] if manners.preferred and manners.failback is not None else ""
+
+    def settings(self, node: str, witnesses: tuple[IPAddress, ...] = ()) -> Settings:
+        """Return what the agent of *node* is told; *witnesses* are those that there are."""
+        manners = self.manners
         return Settings(
             node=Node(name=node, interface="eth0"),
-            arp=Arp(enable=True),
+            arp=Arp(enable=not manners.routed),
+            routing_table=RoutingTable(enable=manners.routed),
             control_plane=ControlPlane(enable=bool(self.control_plane), address=self.control_plane),
             services=Services(enable=bool(self.services)),
             serving=Serving(prometheus=None),
@@ -92,6 +108,23 @@ class Scenario:
                 on_api_loss=self.on_api_loss,
                 linger=self.linger,
             ),
+            fitness=Fitness(
+                command=("check",) if manners.checks else (),
+                interval=CHECK_EVERY,
+                timeout=CHECK_WITHIN,
+                fall=FALL,
+                rise=RISE,
+                last_resort=manners.last_resort,
+                preferred=manners.preferred,
+                failback=manners.failback is not None,
+                failback_delay=manners.failback or 0.0,
+            ),
+            segment=Segment(
+                verify=manners.verify,
+                verify_timeout=manners.verify_timeout,
+                witnesses=witnesses if manners.named else (),
+                conflict=manners.conflict,
+            ),
         )
 
     def __str__(self) -> str:
@@ -100,6 +133,7 @@ class Scenario:
         failover = f"fast, {1000 * self.heartbeat:g} ms" if self.failover == "fast" else self.failover
         how = f"failover {failover}, on API loss {self.on_api_loss}"
         lines = [f"seed {self.seed}: {len(self.clocks)} nodes, {timing}, {how}, {wanted}"]
+        lines += [f"  {self.manners}"] if str(self.manners) else []
         lines += [f"  fault {number}: {fault}" for number, fault in enumerate(self.faults)]
         return "\n".join(lines)
 
@@ -117,6 +151,7 @@ class Choice:
     on_api_loss: str | None = None
     heartbeat: float | None = None
     nodes: int | None = None
+    kind: str | None = None
 
     def __str__(self) -> str:
         """Return the options of the command line."""
@@ -124,6 +159,7 @@ class Choice:
         options += [f"--on-api-loss {self.on_api_loss}"] if self.on_api_loss else []
         options += [f"--heartbeat {1000 * self.heartbeat:g}"] if self.heartbeat else []
         options += [f"--nodes {self.nodes}"] if self.nodes else []
+        options += [f"--kind {self.kind}"] if self.kind else []
         return " ".join(options)
 
 
@@ -132,11 +168,24 @@ SEEDS_CHOICE = Choice()
 
 def draw(seed: int, choice: Choice = SEEDS_CHOICE) -> Scenario:
     """Return the scenario of *seed*, but for what *choice* says."""
+    plain = _draw_plain(seed, choice)
+    chance = random.Random(f"manners {seed}")
+    manners = draw_manners(chance, plain.nodes, choice.kind)
+    if manners == PLAIN:
+        return plain
+    occasions = Occasions(chance, plain.nodes, plain.timing.duration, plain.governing, plain.services, manners)
+    faults = draw_occasions(occasions, plain.faults)
+    if manners.routed:
+        return attrs.evolve(plain, failover="off", on_api_loss="fence", callers=(), manners=manners, faults=faults)
+    return attrs.evolve(plain, manners=manners, faults=faults)
+
+
+def _draw_plain(seed: int, choice: Choice) -> Scenario:
     chance = random.Random(f"scenario {seed}")
     count = chance.choice((2, 3, 3, 3, 4, 5))
     count = choice.nodes or count
     services = _draw_services(chance)
-    timing = chance.choice(_TIMINGS)
+    timing = chance.choice(TIMINGS)
     failover = _draw_failover(chance, choice)
     return Scenario(
         seed=seed,

@@ -23,7 +23,7 @@ from kubevip.model import LeaseKey
 from kubevip.testing.process import universal_time
 from kubevip.testing.simulation.chronicle import Chronicle, Wrote
 
-LEASES, SERVICES, SLICES = (BY_PLURAL[name] for name in ("leases", "services", "endpointslices"))
+LEASES, SERVICES, SLICES, NODES = (BY_PLURAL[name] for name in ("leases", "services", "endpointslices", "nodes"))
 NAMESPACES = ("default", "kube-system")
 _DATE = "2026-01-01T00:00:00Z"
 

@@ -2,19 +2,24 @@
 
 import asyncio
 import random
+from collections.abc import Iterator
 
 import anyio
 import attrs
 
+from kubevip.model import IPAddress
+from kubevip.testing.neighbourhood import MemoryNeighbourhood
 from kubevip.testing.process import universal_time
+from kubevip.testing.segment import Medium
 from kubevip.testing.simulation.caller import Caller
 from kubevip.testing.simulation.chronicle import Chronicle, Troubled
 from kubevip.testing.simulation.faults import Fault
 from kubevip.testing.simulation.line import Line
-from kubevip.testing.simulation.machine import Machine
+from kubevip.testing.simulation.machine import INTERFACE, Machine
 from kubevip.testing.simulation.node import Node
 from kubevip.testing.simulation.scenario import Scenario
 from kubevip.testing.simulation.server import ApiServer
+from kubevip.testing.simulation.strangers import Intruder, Witness
 from kubevip.testing.simulation.switch import Switch
 from kubevip.testing.simulation.world import World
 from kubevip.testing.virtual import Livelock, run_virtual
@@ -55,6 +60,8 @@ class Simulation:
     async def _run(self) -> Run:
         async with asyncio.TaskGroup() as tasks:
             world = self._build(tasks)
+            if self.scenario.manners.about_fitness:
+                world.create_nodes()
             for service in self.scenario.services:
                 world.create_service(service.name)
             others = [tasks.create_task(self._begin(node)) for node in world.nodes.values()]
@@ -63,6 +70,8 @@ class Simulation:
             await anyio.sleep_until(self.scenario.calm)
             await self._settle(world)
             end = universal_time()
+            for node in world.nodes.values():
+                node.note_conflicts()
             self.chronicle.close()
             errors = self._complaints(world)
             for task in others:
@@ -75,11 +84,15 @@ class Simulation:
         scenario = self.scenario
         server = ApiServer(self._chance("server"), self.chronicle)
         switch = Switch(self._chance("switch"))
+        witnesses = self._witnesses(switch)
+        known = tuple(address for witness in witnesses for address in witness.own)
         nodes = {}
         for name, clock in zip(scenario.nodes, scenario.clocks, strict=True):
             machine = Machine(name, switch, chronicle=self.chronicle, chance=self._chance(f"kernel {name}"))
             line = Line(server, self._chance(f"line {name}"), scenario.latency)
-            nodes[name] = Node(machine, line, clock, scenario.settings(name), self.chronicle, tasks)
+            if known and not scenario.manners.named:
+                machine.neighbourhood = MemoryNeighbourhood(routes={INTERFACE: known})
+            nodes[name] = Node(machine, line, clock, scenario.settings(name, known), self.chronicle, tasks)
         callers = [
             Caller(f"caller{number}", switch, self.chronicle, self._chance(f"caller {number}"), confirms)
             for number, confirms in enumerate(scenario.callers, start=1)
@@ -91,8 +104,19 @@ class Simulation:
             server=server,
             nodes=nodes,
             callers=callers,
+            witnesses=witnesses,
+            intruder=Intruder("intruder", self._apart(switch, scenario.manners.about_conflicts)),
             services={service.name: service for service in scenario.services},
         )
+
+    def _witnesses(self, switch: Switch) -> list[Witness]:
+        count = self.scenario.manners.witnesses
+        return [Witness(f"witness{number}", switch) for number in range(1, count + 1)]
+
+    @staticmethod
+    def _apart(switch: Switch, wanted: bool) -> Medium:
+        """Return *switch*, or one that nobody else is plugged to."""
+        return switch if wanted else Switch(random.Random(0))
 
     def _chance(self, what: str) -> random.Random:
         return random.Random(f"{what} {self.scenario.seed}")
@@ -137,16 +161,29 @@ class Simulation:
                 if statistics
                 else [f"{node.name}: no agent runs"]
             )
-        for address, lease in self.scenario.governing.items():
-            holders = [name for name, node in world.nodes.items() if node.machine.addresses.has(address)]
-            if holders != [world.server.holder(lease)]:
-                held = f"{address} is held by {', '.join(holders) or 'nobody'}"
-                found.append(f"{held}, and {lease.name} by {world.server.holder(lease)}")
-            for caller in world.callers:
-                if caller.talk(address) not in holders:
-                    found.append(f"{caller.node} doesn't reach {address}")
+        misplaced = self._misrouted if self.scenario.manners.routed else self._misplaced
+        found += [complaint for address in self.scenario.governing for complaint in misplaced(world, address)]
         for service in self.scenario.services:
             listed = world.ingress(service.name)
             if listed != [str(address) for address in service.addresses]:
                 found.append(f"Service {service.name} lists {listed}")
         return found
+
+    def _misplaced(self, world: World, address: IPAddress) -> Iterator[str]:
+        lease = self.scenario.governing[address]
+        holders = [name for name, node in world.nodes.items() if node.machine.addresses.has(address)]
+        if holders != [world.server.holder(lease)]:
+            held = f"{address} is held by {', '.join(holders) or 'nobody'}"
+            yield f"{held}, and {lease.name} by {world.server.holder(lease)}"
+        for caller in world.callers:
+            if caller.talk(address) not in holders:
+                yield f"{caller.node} doesn't reach {address}"
+        first = self.scenario.first_choice
+        if first and holders != [first]:
+            yield f"{address} is held by {', '.join(holders) or 'nobody'}, and {first} is preferred"
+
+    @staticmethod
+    def _misrouted(world: World, address: IPAddress) -> Iterator[str]:
+        for name, node in world.nodes.items():
+            if address not in [route.address for route in node.machine.tables.all()]:
+                yield f"{name} has no route to {address}"

@@ -182,11 +182,12 @@ def _storm(dice: Dice) -> tuple[Fault, ...]:
         fault = kind(dice)
         if isinstance(fault, _INSTANT):
             fault = attrs.evolve(fault, duration=0.0)
-        if not any(_collide(fault, other) for other in chosen):
+        if not any(collide(fault, other) for other in chosen):
             chosen.append(fault)
     return tuple(sorted(chosen, key=lambda fault: fault.start))
 
 
-def _collide(one: Fault, other: Fault) -> bool:
+def collide(one: Fault, other: Fault) -> bool:
+    """Tell whether two faults need the same at the same time."""
     together = one.start <= other.end and other.start <= one.end
     return together and bool(one.slots & other.slots)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator
 import attrs
 
 from kubevip.testing.simulation.faults import Fault
-from kubevip.testing.simulation.faults_node import Restart
+from kubevip.testing.simulation.faults_node import Restart, Stall
 
 # Whoever failed for some time asks again after up to three times as long (kubevip.kube.reflector, its jitter).
 BACK_OFF = 3.0
@@ -20,9 +20,9 @@ class Weather:
     faults: tuple[Fault, ...]
 
     def is_smooth(self, nodes: Collection[str], start: float, end: float) -> bool:
-        """Tell whether no fault strikes one of *nodes* between two times, but for a stop that isn't over by then."""
+        """Tell whether nothing strikes one of *nodes* between two times, but what has it hand over, as a stop does."""
         return all(
-            isinstance(fault, Restart) and fault.start <= start and end <= fault.end
+            fault.hands_over or (isinstance(fault, Restart) and fault.start <= start and end <= fault.end)
             for fault in self.striking(nodes, start, end)
         )
 
@@ -37,6 +37,13 @@ class Weather:
             and (not fault.nodes or node in fault.nodes)
             and fault.start <= end
             and start <= fault.end + BACK_OFF * fault.duration + START
+            for fault in self.faults
+        )
+
+    def stalls(self, node: str, start: float, end: float) -> bool:
+        """Tell whether the agent of *node* stood still at any time between two times, or had just done so."""
+        return any(
+            isinstance(fault, Stall) and node in fault.nodes and fault.start <= end and start <= fault.end + START
             for fault in self.faults
         )
 
@@ -60,7 +67,7 @@ class Weather:
         struck = [
             (fault.start, fault.end)
             for fault in self.faults
-            if fault.loses_frames or not fault.nodes or node in fault.nodes
+            if fault.loses_frames or fault.misleads or not fault.nodes or node in fault.nodes
         ]
         return without([(start, end)], struck)
 
@@ -70,7 +77,7 @@ class Weather:
         for fault in self.faults:
             if fault.delays:
                 yield fault.start, fault.end + BACK_OFF * fault.duration + START
-            elif fault.strikes_agent and node in fault.nodes:
+            elif (fault.strikes_agent or fault.unfits) and node in fault.nodes:
                 yield fault.start, fault.end + START
 
 

@@ -10,7 +10,8 @@ from kubevip.testing.simulation.caller import Caller
 from kubevip.testing.simulation.chronicle import Chronicle
 from kubevip.testing.simulation.line import Line
 from kubevip.testing.simulation.node import Node
-from kubevip.testing.simulation.server import SERVICES, SLICES, ApiServer
+from kubevip.testing.simulation.server import NODES, SERVICES, SLICES, ApiServer
+from kubevip.testing.simulation.strangers import Intruder, Witness
 from kubevip.testing.simulation.switch import Switch
 
 _NAMESPACE = "default"
@@ -35,6 +36,8 @@ class World:
     server: ApiServer
     nodes: Mapping[str, Node]
     callers: Sequence[Caller]
+    witnesses: Sequence[Witness]
+    intruder: Intruder
     services: Mapping[str, ServicePlan]
 
     def lines(self, names: Iterable[str] = ()) -> list[Line]:
@@ -45,6 +48,21 @@ class World:
     def everybody(self) -> tuple[str, ...]:
         """Return the names of all that are plugged to the switch."""
         return self.switch.names()
+
+    # Nodes
+
+    def create_nodes(self) -> None:
+        """Create a Node for each."""
+        for name in self.nodes:
+            self.server.create(NODES, "", {"metadata": {"name": name}})
+
+    def cordon(self, name: str, cordoned: bool) -> None:
+        """Cordon a node, or uncordon it."""
+
+        def change(value: dict[str, object]) -> None:
+            value["spec"] = {"unschedulable": True} if cordoned else {}
+
+        self.server.edit(NODES, "", name, change)
 
     # Services
 
