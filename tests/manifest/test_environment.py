@@ -74,10 +74,21 @@ OPTIONAL = {
     **{name: st.sampled_from(texts) for name, texts in SECONDS.items()},
     **{name: st.integers(1, 1000).map(str) for name in COUNTS},
 }
-# There are no heartbeats for the Leases of single Services, and here are no others.
+ELECTIONS = ("svc_election", "per_service_election_on_demand")
+
+
+def goes_together(texts: dict[str, str]) -> bool:
+    """Spread mode has one Lease for each node, and none for each Service."""
+    elects = any(texts.get(name) == "true" for name in ELECTIONS)
+    return texts.get("svc_placement") != "spread" or not elects
+
+
 SERVICES = st.fixed_dictionaries(
     {"vip_arp": st.just("true"), "svc_enable": st.just("true"), "vip_nodename": st.just("n1")}, optional=OPTIONAL
-).filter(lambda texts: (texts.get("svc_election"), texts.get("vip_failover")) != ("true", "fast"))
+).filter(
+    # There are no heartbeats for the Leases of single Services, and here are no others.
+    lambda texts: goes_together(texts) and (texts.get("svc_election"), texts.get("vip_failover")) != ("true", "fast")
+)
 BOTH = st.fixed_dictionaries(
     {
         "vip_arp": st.just("true"),
@@ -86,7 +97,7 @@ BOTH = st.fixed_dictionaries(
         "address": st.lists(V4 | V6, min_size=1, max_size=3).map(",".join),
     },
     optional=OPTIONAL | {"svc_enable": BOOLEANS, "vip_subnet": st.sampled_from(["32", "24", "64", "24,64"])},
-)
+).filter(goes_together)
 TIMINGS = st.sampled_from([{}, dict(zip(TIMES, ("5", "3", "1"), strict=True)), {"vip_leaseduration": "60"}])
 
 
