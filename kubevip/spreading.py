@@ -10,6 +10,7 @@ A driver tells of Services and Leases, asks ``update`` which addresses have come
 """
 
 import math
+from collections.abc import Collection
 
 import attrs
 
@@ -134,6 +135,12 @@ class Spreading:
         """More is known of *node* than that it has renewed its Lease."""
         self._dirty |= self._named.get(node, set())
         self.assignment.forget_nodes()
+
+    def listed(self, nodes: Collection[str], version: str, now: float) -> None:
+        """These nodes have Leases, and no others: what is absent counts from now on."""
+        news = set(self.roster.listed(nodes, version, now)) | (self._named.keys() - set(nodes))
+        for node in sorted(news):
+            self.changed(node)
 
     def lead(self, term: str) -> None:
         """This node's own Lease says *term* now; empty where this node doesn't lead it."""

@@ -35,9 +35,10 @@ _TRIES = 10
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's own flags."""
-    parser.usage = "%(prog)s [--max-moves N] [--dry-run] [flag ...]"
+    parser.usage = "%(prog)s [--max-moves N] [--dry-run] [--why TARGET] [flag ...]"
     parser.add_argument("--max-moves", type=_count, metavar="N", help="move at most so many Services")
     parser.add_argument("--dry-run", action="store_true", help="tell what would move, and move nothing")
+    parser.add_argument("--why", metavar="TARGET", help="only say why an address, or NAMESPACE/NAME, is where it is")
     parser.add_argument("--namespace", "-n", default="", metavar="NAMESPACE", help="of the Leases (cp_namespace)")
     parser.add_argument("--timeout", type=float, default=15.0, metavar="SECONDS", help="to wait for each move (15)")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="for people, or for programs")
@@ -75,6 +76,8 @@ async def _run(arguments: argparse.Namespace) -> int:
         found = await survey(client, namespace)
         if not found.nodes:
             raise ConfigError([f"no node spreads Services: there is no Lease {PREFIX}* that is held in {namespace}"])
+        if arguments.why:
+            return _explain(found, arguments.why)
         moves = planned(found, arguments.max_moves)
         stuck = [] if arguments.dry_run else await carry_out(client, namespace, moves, arguments.timeout)
     _tell(arguments, found, moves, stuck)
@@ -85,6 +88,15 @@ def planned(found: Survey, most: int | None) -> list[Move]:
     """Return the moves that are due."""
     holders = {found.items[key].key: node for key, node in found.holders.items()}
     return rebalance([found.items[key] for key in found.holders], found.nodes, holders, most=most)
+
+
+def _explain(found: Survey, target: str) -> int:
+    about = [key for key, item in found.items.items() if target == str(key) or target in map(str, item.addresses)]
+    if not about:
+        raise ConfigError([f"{target!r} is no address and no NAMESPACE/NAME of a Service that is spread"])
+    for key in about:
+        print(f"{key}: {found.why(key)}")
+    return 0
 
 
 async def carry_out(client: Api, namespace: str, moves: Collection[Move], within: float) -> list[Move]:

@@ -8,6 +8,7 @@ knows by which term.
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
@@ -52,10 +53,14 @@ class OwnElection(Protocol):
 
 @attrs.frozen
 class SpreadStatistics:
-    """A snapshot: nodes that are present, addresses of this node, and how many are on each node."""
+    """A snapshot: this node's *term*, the nodes that are *present*, and how many Services each one has.
+
+    *own* is how many addresses are this node's; *moves* counts from the start.
+    """
 
     term: str
     present: tuple[str, ...]
+    loads: Mapping[str, int]
     own: int
     moves: Mapping[str, int]
 
@@ -263,8 +268,7 @@ class Spread:
             self._apply()
 
     def _listed(self, nodes: Collection[str], version: str) -> None:
-        for node in self._roster.listed(nodes, version, self._now()):
-            self._spreading.changed(node)
+        self._spreading.listed(nodes, version, self._now())
         self._apply()
 
     # Driving
@@ -363,14 +367,11 @@ class Spread:
 
     # Telling
 
-    def why(self, key: ServiceKey) -> str:
-        """Say for people why a Service is where it is."""
-        return self._spreading.assignment.why(key, self._now())
-
     def statistics(self) -> SpreadStatistics:
         """Return a snapshot."""
         present = tuple(sorted(self._roster.present(self._now())))
-        return SpreadStatistics(self._spreading.term, present, len(self._spreading.own), dict(self._moves))
+        loads = Counter(self._spreading.assignment.on.values())
+        return SpreadStatistics(self._spreading.term, present, loads, len(self._spreading.own), dict(self._moves))
 
     @staticmethod
     def _now() -> float:

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import logging
 import statistics
 import sys
 import time
@@ -98,6 +99,7 @@ def main() -> None:
     parser.add_argument("--services", type=int, nargs="+", default=SERVICES)
     parser.add_argument("--nodes", type=int, default=NODES)
     told = parser.parse_args()
+    logging.disable(logging.CRITICAL)
     figures = []
     for services in told.services:
         began = time.monotonic()

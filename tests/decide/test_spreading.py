@@ -78,9 +78,9 @@ def calm(world: World) -> None:
     world.run(world.now + SETTLED)
 
 
-@pytest.mark.parametrize("first", range(0, 60, 20))
+@pytest.mark.parametrize("first", range(0, 30, 10))
 def test_never_two_have_an_address_and_one_has_it_after_the_faults(first: int) -> None:
-    for seed in range(first, first + 20):
+    for seed in range(first, first + 10):
         world = world_of(seed, count=2 + seed % 3)
         trouble(world, FAULTS_FOR)
         world.run(FAULTS_FOR)
@@ -147,7 +147,7 @@ def test_foreign_edits_and_deleted_leases_are_healed(seed: int) -> None:
     world = world_of(seed, faults=False)
     world.run(5)
     keys = sorted(world.services)
-    world.check = lambda: None
+    world.strict = False
     world.edit(keys[0], None)
     world.edit(keys[1], Custody(world.services[keys[1]].uid, {address(1): holder("ghost")}))
     world.edit(keys[2], Custody("of another one", {address(2): holder("n1")}))

@@ -5,12 +5,13 @@ import ipaddress
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import attrs
 
 from kubevip.config import Settings
 from kubevip.lease import Timing
-from kubevip.model import IPAddress
+from kubevip.model import IPAddress, LeaseKey
 from kubevip.testing.process import Clock
 from kubevip.testing.simulation.chronicle import Moved
 from kubevip.testing.simulation.evidence import tenures
@@ -34,11 +35,11 @@ class SpreadScenario(Scenario):
     """A scenario in spread mode. Which Lease governs an address changes, so its judges are others."""
 
     @property
-    def governing(self) -> dict:
+    def governing(self) -> dict[IPAddress, LeaseKey]:
         return {}
 
-    def settings(self, node: str) -> Settings:
-        found = super().settings(node)
+    def settings(self, node: str, *known: Any) -> Settings:
+        found = super().settings(node, *known)
         return attrs.evolve(found, services=attrs.evolve(found.services, placement="spread"))
 
 
