@@ -101,7 +101,9 @@ class Fitness:
         elif record is not None and record.request:
             self._heed(record)
         self._tell(now)
-        self._wake.set()
+        if self.eligibility.asks(record, now) is not None:
+            # Renewals are seen all the time, of hundreds of Leases; to ask for one is seldom due.
+            self._wake.set()
 
     def _step_down(self, record: Record, reason: str, text: str, *, reached: bool) -> None:
         self._given_up[reason] += 1

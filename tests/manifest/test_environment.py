@@ -74,21 +74,22 @@ OPTIONAL = {
     **{name: st.sampled_from(texts) for name, texts in SECONDS.items()},
     **{name: st.integers(1, 1000).map(str) for name in COUNTS},
 }
-ELECTIONS = ("svc_election", "per_service_election_on_demand")
 
 
-def goes_together(texts: dict[str, str]) -> bool:
-    """Spread mode has one Lease for each node, and none for each Service."""
-    elects = any(texts.get(name) == "true" for name in ELECTIONS)
-    return texts.get("svc_placement") != "spread" or not elects
+def placed_once(texts: dict[str, str]) -> bool:
+    """Tell whether Services are either spread, or have elections of their own."""
+    elected = "true" in (texts.get("svc_election"), texts.get("per_service_election_on_demand"))
+    return not (elected and texts.get("svc_placement") == "spread")
+
+
+def heard(texts: dict[str, str]) -> bool:
+    """Tell whether there is a Lease that can have heartbeats: those of single Services have none."""
+    return (texts.get("svc_election"), texts.get("vip_failover")) != ("true", "fast")
 
 
 SERVICES = st.fixed_dictionaries(
     {"vip_arp": st.just("true"), "svc_enable": st.just("true"), "vip_nodename": st.just("n1")}, optional=OPTIONAL
-).filter(
-    # There are no heartbeats for the Leases of single Services, and here are no others.
-    lambda texts: goes_together(texts) and (texts.get("svc_election"), texts.get("vip_failover")) != ("true", "fast")
-)
+).filter(lambda texts: placed_once(texts) and heard(texts))
 BOTH = st.fixed_dictionaries(
     {
         "vip_arp": st.just("true"),
@@ -97,7 +98,7 @@ BOTH = st.fixed_dictionaries(
         "address": st.lists(V4 | V6, min_size=1, max_size=3).map(",".join),
     },
     optional=OPTIONAL | {"svc_enable": BOOLEANS, "vip_subnet": st.sampled_from(["32", "24", "64", "24,64"])},
-).filter(goes_together)
+).filter(placed_once)
 TIMINGS = st.sampled_from([{}, dict(zip(TIMES, ("5", "3", "1"), strict=True)), {"vip_leaseduration": "60"}])
 
 

@@ -24,14 +24,14 @@ class OwnLeases(Scenario):
         }
         return own | dict.fromkeys(self.control_plane, CONTROL_PLANE)
 
-    def settings(self, node: str) -> Settings:
+    def settings(self, node: str, witnesses: tuple[IPAddress, ...] = ()) -> Settings:
         """Return what the agent of *node* is told."""
-        settings = Scenario.settings(self, node)
+        settings = Scenario.settings(self, node, witnesses)
         return attrs.evolve(settings, services=attrs.evolve(settings.services, election=True))
 
 
-def drawn(seed: int) -> OwnLeases:
-    scenario = draw(seed, Choice(failover="off"))
+def drawn(seed: int, kind: str = "plain") -> OwnLeases:
+    scenario = draw(seed, Choice(failover="off", kind=kind))
     return OwnLeases(**{field.name: getattr(scenario, field.name) for field in attrs.fields(Scenario)})
 
 
