@@ -178,7 +178,12 @@ class Verifier:
             trial.found = await self._find(trial)
         if not self._is_due(trial) or self._trials.get(trial.place) is not trial:
             return
-        pairs = self._witnesses.pairs(trial.sample, trial.found, AT_ONCE)
+        sample = [vip for vip in trial.sample if self._keeper.may_announce(vip)]
+        if not sample:
+            # A question from an address claims it, and may draw to us what is for its next holder already.
+            trial.due = self._now() + ASK_ANEW
+            return
+        pairs = self._witnesses.pairs(sample, trial.found, AT_ONCE)
         able = not pairs or await trial.ask(pairs, self._now())
         if not pairs or not able:
             self._tell_mute(trial, able)

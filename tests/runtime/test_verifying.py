@@ -126,6 +126,19 @@ async def test_the_question_comes_after_the_announcement(segment: Segment) -> No
 
 
 @virtual
+async def test_who_gives_the_lease_up_asks_nobody_from_its_addresses_any_more(segment: Segment) -> None:
+    async with verifying(segment, VIP) as here:
+        cut(segment, "gateway")
+        here.a.lead()
+        await anyio.sleep(1)
+        here.a.keeper.expect_successor(LEASE)
+        asked = len(here.questions)
+        assert asked
+        await anyio.sleep(5)
+        assert len(here.questions) == asked
+
+
+@virtual
 async def test_of_many_addresses_few_ask_and_once(segment: Segment) -> None:
     vips = [Vip.parse(f"10.0.1.{number}", interface="eth0") for number in range(1, 200)]
     async with verifying(segment, *vips) as here:
@@ -372,6 +385,9 @@ async def test_an_answer_at_last_ends_the_holding_back(segment: Segment) -> None
         cut(segment, "gateway")
         here.a.lead()
         await here.hold(20)
+        # As it is when nobody else takes it.
+        here.a.follow()
+        here.a.lead()
         cut(segment)
         await here.hold(40)
         assert [(what, value) for what, _when, value in here.campaigns.calls][1:] == [("hold back", 0.0)]

@@ -220,8 +220,8 @@ MUTANTS = {
         Mutant(
             "nobody-looks-out-for-a-successor",
             "kubevip.runtime.keeper",
-            "        self._handover.watch(vips)\n\n    def forget(",
-            "        self._handover.watch([])\n\n    def forget(",
+            "self._handover.watch(vips)",
+            "self._handover.watch([])",
         ),
         Mutant(
             "the-successor-is-not-believed",
