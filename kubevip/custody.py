@@ -23,6 +23,7 @@ from kubevip.placement import Network, Node
 HOLDER = "kubevip.io/holder"
 # Annotations of a Service by which users say where it should be.
 GROUP, ZONE = "kubevip.io/group", "kubevip.io/zone"
+OF_SPREADING = frozenset({HOLDER, GROUP, ZONE})
 # More than this in an annotation is none of ours, and more networks than these aren't told.
 _LONGEST, _NETWORKS = 16384, 64
 # No node weighs more than so many others.

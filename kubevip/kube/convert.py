@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+from kubevip.custody import OF_SPREADING
 from kubevip.kube.resources import (
     Condition,
     EndpointConditions,
@@ -53,7 +54,9 @@ def to_ingress(entry: LoadBalancerIngress) -> Ingress:
 
 def _of_concern(annotations: Mapping[str, str]) -> Mapping[str, str]:
     """Leave out what others have written: kubectl alone keeps the whole manifest in one."""
-    return {sys.intern(name): text for name, text in annotations.items() if name.startswith(PREFIX)}
+    return {
+        sys.intern(name): text for name, text in annotations.items() if name.startswith(PREFIX) or name in OF_SPREADING
+    }
 
 
 @lru_cache(maxsize=1024)

@@ -147,6 +147,37 @@ def test_a_quorum_needs_heartbeats() -> None:
     )
 
 
+SPREAD = SERVICES | {"svc_placement": "spread"}
+
+
+def test_spreading_needs_nothing_more() -> None:
+    loaded = load(SPREAD | {"svc_weight": "2.5", "svc_zone": "rack-1"})
+    assert (loaded.notices, loaded.settings.services.weight) == ((), 2.5)
+
+
+def test_routers_spread_traffic_by_themselves() -> None:
+    told = problem(ROUTES | {"svc_placement": "spread"})
+    assert told == "svc_placement='spread' works in ARP mode; where routers spread the traffic, leave it out"
+
+
+def test_spreading_and_an_election_for_each_service_exclude_each_other() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(SPREAD | {"svc_election": "true"})
+    assert any("svc_election" in each for each in caught.value.problems)
+
+
+@pytest.mark.parametrize(("name", "text"), [("vip_failover", "fast"), ("vip_on_api_loss", "hold")])
+def test_what_spread_services_do_without_is_told(name: str, text: str) -> None:
+    (notice,) = load(SPREAD | {name: text}).notices
+    assert notice == f"{name}='{text}': with svc_placement=spread for the control plane's address alone"
+
+
+@pytest.mark.parametrize("weight", ["0", "-1", "many", "1001", "1e3"])
+def test_a_weight_is_a_number_above_0(weight: str) -> None:
+    told = problem(SPREAD | {"svc_weight": weight})
+    assert told == f"svc_weight='{weight}': write a number from 0.01 to 1000, such as 2 or 0.5"
+
+
 def test_heartbeats_need_a_lease_that_is_not_of_a_single_service() -> None:
     told = problem(SERVICES | {"svc_election": "true", "vip_failover": "fast"})
     assert told.startswith("vip_failover='fast', svc_election='true': there are no heartbeats for the Leases of single")

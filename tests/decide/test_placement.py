@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kubevip.placement import Item, Node, place
+from kubevip.placement import Item, Node, Placement, place, score
 from kubevip.rebalancing import rebalance
 
 NAMES = st.text("abcdefgh-0123", min_size=1, max_size=8)
@@ -134,6 +134,14 @@ def test_an_unfit_node_is_left_while_there_are_others() -> None:
     nodes = nodes_of("a", "b") | nodes_of("c", unfit="cordoned")
     assert set(place(THOUSAND, nodes, dict.fromkeys((item.key for item in THOUSAND), "c")).values()) == {"a", "b"}
     assert set(place(THOUSAND, nodes_of("c", unfit="cordoned"), {}).values()) == {"c"}
+
+
+@given(ITEMS, NODES)
+def test_equal_weights_place_as_none_do(items: list[Item], nodes: dict[str, Node]) -> None:
+    heavy = {name: Node(name=name, weight=2.0) for name in nodes}
+    for item in items:
+        best = max(heavy.values(), key=lambda node: (score(item, node), node.name)).name
+        assert Placement(nodes, 10**6).choose(item) == best
 
 
 # Rebalancing

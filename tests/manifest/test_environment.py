@@ -37,7 +37,7 @@ TEXTS = {
     "text": st.text("abc./-", min_size=0, max_size=12),
     "command": st.sampled_from(["/bin/true", "sh -c 'exit 1; :'", "check --port 6443"]),
     "http URL": st.sampled_from(["https://localhost:6443/readyz", "http://127.0.0.1:10256/healthz"]),
-    "together|spread": st.sampled_from(["together", "spread"]),
+    "together|spread": st.just("together"),  # spread excludes svc_election
     "weight": st.sampled_from(["0.01", "0.5", "2", "1000"]),
     "zone": st.sampled_from(["a", "eu-west-1a", "rack_7.b"]),
     "all|controlplane|services": st.sampled_from(["all", "controlplane", "services"]),

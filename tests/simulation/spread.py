@@ -105,6 +105,7 @@ def in_fleet(found: SpreadScenario, story: Callable[[World], Awaitable[None]]) -
     async def live() -> None:
         async with asyncio.TaskGroup() as tasks:
             world = SpreadSimulation(found, patience=0).build(tasks)
+            world.create_nodes()
             for plan in found.services:
                 world.create_service(plan.name)
             for name in names(len(found.clocks)):

@@ -10,6 +10,8 @@ from kubevip.lease import Timing
 from kubevip.testing.process import Clock
 from kubevip.testing.simulation.chronicle import Moved
 from kubevip.testing.simulation.faults_api import ApiCut
+from kubevip.testing.simulation.faults_fitness import Cordoned
+from kubevip.testing.simulation.faults_node import LinkDown
 from kubevip.testing.simulation.faults_stored import EndpointsGone
 from kubevip.testing.simulation.promises import Promises
 from kubevip.testing.simulation.scenario import DRIFT, names
@@ -31,6 +33,7 @@ from tests.simulation.spread import (
     scenario,
     settled,
 )
+from tests.waiting import until
 
 TIMINGS = (
     Timing(duration=3, renew_deadline=2, retry_period=0.5),
@@ -57,7 +60,7 @@ def drawn(seed: int) -> SpreadScenario:
 
 @pytest.mark.parametrize("first", [0, 60, 125])
 def test_never_two_hold_an_address_and_one_does_after_the_faults(first: int) -> None:
-    for seed in range(first, first + 6):
+    for seed in range(first, first + 4):
         found = drawn(seed)
         run = SpreadSimulation(found, patience=Promises(found).recovery + 10).run_to_end()
         assert (run.errors, overlaps(run)) == ((), []), str(found)
@@ -163,5 +166,37 @@ def test_each_address_has_a_holder_all_the_time_while_a_node_stops() -> None:
             held[moved.address] += 1 if moved.present else -1
             assert held[moved.address] >= 1
         assert set(held.values()) == {1}
+
+    in_fleet(scenario(4, plans(40)), story)
+
+
+def test_a_node_whose_link_is_down_hands_over_all_that_it_has() -> None:
+    async def story(world: World) -> None:
+        await settled(world, 3)
+        await anyio.sleep(3)
+        before = holders(world)
+        fault = LinkDown(start=0, duration=60, nodes=("n1",))
+        fault.strike(world)
+        await until(lambda: not loads(world)["n1"] and loads(world).total() == 40, 3)
+        assert all(on == before[address] for address, on in holders(world).items() if before[address] != ["n1"])
+        fault.heal(world)
+        after = holders(world)
+        await anyio.sleep(20)
+        assert holders(world) == after
+
+    in_fleet(scenario(4, plans(40)), story)
+
+
+def test_a_cordoned_node_hands_over_all_that_it_has_and_each_address_has_a_holder_all_the_time() -> None:
+    async def story(world: World) -> None:
+        await settled(world, 3)
+        await anyio.sleep(3)
+        held = {address: len(on) for address, on in holders(world).items()}
+        events = len(list(world.chronicle.all(Moved)))
+        Cordoned(start=0, duration=60, nodes=("n1",)).strike(world)
+        await until(lambda: not loads(world)["n1"] and loads(world).total() == 40, 8)
+        for moved in list(world.chronicle.all(Moved))[events:]:
+            held[moved.address] += 1 if moved.present else -1
+            assert held[moved.address] >= 1
 
     in_fleet(scenario(4, plans(40)), story)
