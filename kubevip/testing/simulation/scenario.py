@@ -87,7 +87,9 @@ class Scenario:
     def first_choice(self) -> str:
         """The node that has everything as long as all is well; empty where that is any."""
         manners = self.manners
-        return manners.preferred[0] if manners.preferred and manners.failback is not None else ""
+        # Where an address could not be held, its node takes none for a minute.
+        able = not any(fault.delays for fault in self.faults)
+        return manners.preferred[0] if manners.preferred and manners.failback is not None and able else ""
 
     def settings(self, node: str, witnesses: tuple[IPAddress, ...] = ()) -> Settings:
         """Return what the agent of *node* is told; *witnesses* are those that there are."""
