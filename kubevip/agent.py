@@ -3,9 +3,12 @@
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 import attrs
 
 from kubevip.assembly import Parts, holding
@@ -38,22 +41,25 @@ from kubevip.kube.resources import (
 )
 from kubevip.kube.sinks import EndpointsSink, ServiceSink, SliceSink
 from kubevip.lease import Timing
-from kubevip.metrics import exposition, metrics
 from kubevip.model import Family, LeaseKey, Vip
 from kubevip.net.routes import default_interface
-from kubevip.persevice import OwnCampaigns, claims, elects_per_service
+from kubevip.persevice import OwnCampaigns, claims, common_leases, elects_per_service
 from kubevip.ports import Api, Links
 from kubevip.registry import Registry
 from kubevip.runtime.supervise import supervised
 from kubevip.safeguards import Safeguards
-from kubevip.server import Server
 from kubevip.service import OF_OWN_LEASES, ClassFilter
 from kubevip.spreadmode import SpreadMode
 from kubevip.statistics import AgentStatistics
 from kubevip.surroundings import Surroundings
 
+if TYPE_CHECKING:
+    from kubevip.server import Server
+
 log = logging.getLogger(__name__)
 
+# So many seconds after the start metrics and health are served.
+SERVE_AFTER = 0.5
 # The backends of BGP mode, and of routing-table mode.
 BGP, ROUTES = ("bgp",), ("routes",)
 # How often the routing table is looked at where that is set to 0, in seconds.
@@ -272,15 +278,17 @@ class Agent:
 
     def _start_servers(self, tasks: anyio.abc.TaskGroup) -> None:
         serving = self.settings.serving
-
-        def told() -> bytes:
-            return exposition(metrics(self.statistics()))
-
         places = [(str(serving.prometheus.host or ""), serving.prometheus.port)] if serving.prometheus else []
         if serving.health_check_port:
             places.append(("", serving.health_check_port))
         for host, port in places:
-            tasks.start_soon(supervised, "serving metrics and health", Server(host, port, told, self.statistics).run)
+            tasks.start_soon(supervised, "serving metrics and health", partial(self._serve, host, port))
+
+    async def _serve(self, host: str, port: int) -> None:
+        """Serve metrics and health. What that takes is loaded late, and beside: the first Lease would wait for it."""
+        await anyio.sleep(SERVE_AFTER)
+        server = await anyio.to_thread.run_sync(_load_server, host, port, self.statistics)
+        await server.run()
 
     def _timing(self) -> Timing:
         election = self.settings.election
@@ -359,9 +367,17 @@ class Agent:
             verification=self._safeguards.verification() if self._safeguards else None,
             conflicts=self._safeguards.conflicts() if self._safeguards else None,
             unelected=self._campaigns.unelected,
+            own=self._campaigns.electors.keys() - common_leases(self.settings),
             peerings=parts.peerings() if parts else (),
+            spread=self._spread.spread.statistics() if self._spread else None,
             meaningless=self._annotated.meaningless if self._annotated else (),
         )
+
+
+def _load_server(host: str, port: int, statistics: Callable[[], AgentStatistics]) -> "Server":
+    from kubevip.server import of_agent
+
+    return of_agent(host, port, statistics)
 
 
 def _reflectors(client: Api, services: Services, settings: Settings) -> dict[str, AnyReflector]:

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import attrs
 
-from kubevip.model import IPAddress
+from kubevip.model import IPAddress, ServiceKey
 from kubevip.placement import Network, Node
 
 # The annotation of a Service with its record.
@@ -31,11 +31,15 @@ HEAVIEST = 1000
 
 @attrs.frozen
 class Holder:
-    """The node that has an address, and the term by which it does; *source* is the node that handed it over."""
+    """The node that has an address, and the term by which it does; *source* is the node that handed it over.
+
+    *turn* grows with each change of holder: of several records of an address the one with the highest counts.
+    """
 
     node: str
     term: str
     source: str = ""
+    turn: int = 0
 
 
 @attrs.frozen
@@ -59,8 +63,8 @@ class Custody:
         return json.dumps({"uid": self.uid, "held": held}, separators=(",", ":"))
 
 
-def _words(holder: Holder) -> list[str]:
-    return [holder.node, holder.term, *([holder.source] if holder.source else [])]
+def _words(holder: Holder) -> list[str | int]:
+    return [holder.turn, holder.node, holder.term, *([holder.source] if holder.source else [])]
 
 
 def _in_order(entry: tuple[IPAddress, Holder]) -> tuple[int, int]:
@@ -68,10 +72,13 @@ def _in_order(entry: tuple[IPAddress, Holder]) -> tuple[int, int]:
 
 
 def _entry(text: str, words: object) -> tuple[IPAddress, Holder] | None:
-    if not isinstance(words, list) or not 2 <= len(words) <= 3 or not all(isinstance(word, str) for word in words):
+    if not isinstance(words, list) or not 3 <= len(words) <= 4 or type(words[0]) is not int:
         return None
+    if not all(isinstance(word, str) for word in words[1:]):
+        return None
+    node, term, *source = words[1:]
     try:
-        return ipaddress.ip_address(text), Holder(*words)
+        return ipaddress.ip_address(text), Holder(node, term, "".join(source), words[0])
     except ValueError:
         return None
 
@@ -120,6 +127,30 @@ class Facts:
     def node(self, name: str) -> Node:
         """Return what a placement has to know of the node *name* that says this."""
         return Node(name=name, weight=self.weight, zone=self.zone, networks=self.networks, unfit=self.unfit)
+
+
+@attrs.frozen
+class Orders:
+    """Somebody asks a node, in its present *term*, to hand Services over to other nodes; *id* tells orders apart."""
+
+    term: str
+    id: str
+    moves: Mapping[ServiceKey, str] = attrs.field(factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Read them; what is none is nothing."""
+        found = _object(text)
+        moves = found.get("moves")
+        term, name = _text(found.get("term")), _text(found.get("id"))
+        if not term or not name or not isinstance(moves, dict):
+            return None
+        pairs = ((service.partition("/"), node) for service, node in moves.items() if isinstance(node, str))
+        return cls(term, name, {ServiceKey(where, key): node for (where, slash, key), node in pairs if slash})
+
+    def __str__(self) -> str:
+        moves = {str(key): node for key, node in self.moves.items()}
+        return json.dumps({"term": self.term, "id": self.id, "moves": moves}, separators=(",", ":"))
 
 
 def _weight(value: object) -> float:

@@ -78,6 +78,8 @@ def _peerings(now: AgentStatistics) -> Iterator[str]:
 
 
 def _services(now: AgentStatistics) -> Iterator[str]:
+    if now.spread is not None:
+        yield f"spread over {', '.join(now.spread.present) or 'nobody'}; {now.spread.own} addresses are this node's"
     if now.services is None:
         yield "off"
         return

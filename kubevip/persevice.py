@@ -30,6 +30,12 @@ def elects_per_service(settings: Settings) -> bool:
     return services.enable and (services.election or services.election_on_demand)
 
 
+def common_leases(settings: Settings) -> frozenset[LeaseKey]:
+    """Return the Leases that the settings name: none of them is a single Service's."""
+    found = [settings.control_plane.lease] if settings.control_plane.enable else []
+    return frozenset([*found, settings.services_lease] if settings.services.enable else found)
+
+
 def claims(settings: Settings) -> Claims:
     """Return who knows which addresses are used, and which Lease governs each."""
     governance = _governance(settings)
@@ -70,11 +76,8 @@ class OwnCampaigns:
     def electing(self) -> Electing:
         """Make what begins and ends them, and follows all elections of this node."""
         settings, timing = self._settings, self._timing
-        static = {settings.services_lease} | (
-            {settings.control_plane.lease} if settings.control_plane.enable else set()
-        )
         routed = settings.bgp.enable or settings.routing_table.enable
-        found = Electing(self._parts.keeper, self, static, grace=timing.duration, overlaps=not routed)
+        found = Electing(self._parts.keeper, self, common_leases(settings), grace=timing.duration, overlaps=not routed)
         self._campaigns.follower = found
         return found
 

@@ -25,15 +25,16 @@ from kubevip.kube.events import Events
 from kubevip.kube.leases import KubeLeases
 from kubevip.kube.provided import CONFIG_MAPS, NODES, PROVIDED_SERVICES, ConfigMap, Node, ProvidedService
 from kubevip.kube.reflector import Reflector
-from kubevip.metrics import exposition, provider_metrics
+from kubevip.metrics import exposition
 from kubevip.model import LeaseKey, ObjectKey, ServiceKey, Term
 from kubevip.ports import Observation
+from kubevip.provider_metrics import provider_metrics
+from kubevip.provider_statistics import ProviderStatistics
 from kubevip.provision import Classes
 from kubevip.registry import SourceRegistry
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.supervise import supervised
 from kubevip.server import Server
-from kubevip.statistics import ProviderStatistics
 
 log = logging.getLogger(__name__)
 

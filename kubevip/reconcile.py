@@ -69,11 +69,15 @@ def plan(
     kept = frozenset(keep)
     release: list[Vip] = []
     hold: list[Hold] = []
+    # Thousands go by the same term.
+    lifetimes: dict[float, int] = {}
     for vip in addresses:
         term = desired.get(vip)
         if term is not None and now < term.until:
             worthwhile = WORTHWHILE_IF_DEAR if vip.family in dear else WORTHWHILE
-            step = _hold(vip, term, held.get(vip), worthwhile, now, lag)
+            if term.expires not in lifetimes:
+                lifetimes[term.expires] = _lifetime(term.expires - now, lag)
+            step = _hold(vip, term, held.get(vip), lifetimes[term.expires], worthwhile, now)
             if step is not None:
                 hold.append(step)
         elif vip in held and vip not in kept:
@@ -81,10 +85,12 @@ def plan(
     return Plan(tuple(release), tuple(hold))
 
 
-def _hold(vip: Vip, term: Term, held: Held | None, worthwhile: float, now: float, lag: float) -> Hold | None:
-    rest = term.expires - now
+def _lifetime(rest: float, lag: float) -> int:
     # A kernel that took longer than there is time may be quick again, and only a try can tell: half the time is for it.
-    lifetime = fence.lifetime(rest - lag) or (fence.lifetime(rest) + 1) // 2
+    return fence.lifetime(rest - lag) or (fence.lifetime(rest) + 1) // 2
+
+
+def _hold(vip: Vip, term: Term, held: Held | None, lifetime: int, worthwhile: float, now: float) -> Hold | None:
     present = held is not None and held.ends is not None
     announce = not (present and held is not None and held.announced)
     if held is not None and held.ends is not None and not _runs_out(held.ends, lifetime, worthwhile, now):

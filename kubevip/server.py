@@ -8,7 +8,8 @@ import anyio
 import attrs
 from aiohttp import web
 
-from kubevip.metrics import CONTENT_TYPE
+from kubevip.metrics import CONTENT_TYPE, exposition, metrics
+from kubevip.statistics import AgentStatistics
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,11 @@ class Server:
 
     async def _readyz(self, _request: web.Request) -> web.Response:
         return _verdict(self._statistics().obstacles())
+
+
+def of_agent(host: str, port: int, statistics: Callable[[], AgentStatistics]) -> Server:
+    """Return what serves the metrics and the health of an agent."""
+    return Server(host, port, lambda: exposition(metrics(statistics())), statistics)
 
 
 def _verdict(complaints: list[str]) -> web.Response:

@@ -1,8 +1,8 @@
 """What one node does in spread mode: which addresses are its own, and which records it writes. Pure.
 
 An address is this node's while the record of its *authority* names this node, in its present term. The authority is
-the oldest of the Services that use the address and have a record of it, or the oldest of all; records of the others
-are copies, so that whoever becomes the authority says the same.
+that of the Services which use the address whose record of it is the newest, and the oldest one where several are;
+records of the others are copies, so that whoever becomes the authority says the same.
 
 What may be written follows from ``kubevip.roster``: the record of a term that is over by anybody, any other one by
 the node that it names. Each write is a compare-and-swap, so none needs to be waited for, and a lost one does no harm.
@@ -10,85 +10,21 @@ A driver tells of Services and Leases, asks ``update`` which addresses have come
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection
 
 import attrs
 
+from kubevip.assignment import PATIENCE, Assignment, best_first
+from kubevip.charges import Bury, Change, Charge, Look, Step, Write
 from kubevip.custody import Custody, Holder
 from kubevip.election import Cause
-from kubevip.lease import Record, older
+from kubevip.lease import older
 from kubevip.model import IPAddress, ServiceKey
-from kubevip.placement import Item, Node, Placement, in_order, score
+from kubevip.placement import Item, Placement
 from kubevip.roster import Fate, Roster
 
-# So long a node that should take something is waited for, in seconds; then the next one takes it.
-PATIENCE = 5.0
 # Candidates for taking a silent Lease away go one after the other, so many seconds apart.
 TURN = 0.05
-
-
-@attrs.frozen(kw_only=True)
-class Charge:
-    """A Service that asks for *addresses*. *version* is its resourceVersion, *record* what it says of their holders.
-
-    *group*, *zone* and *local* are those of ``kubevip.placement.Item``.
-    """
-
-    key: ServiceKey
-    uid: str
-    created: str = ""
-    version: str = attrs.field(default="", eq=False)
-    addresses: tuple[IPAddress, ...]
-    record: Custody | None = None
-    group: str = ""
-    zone: str = ""
-    local: frozenset[str] | None = None
-
-    @property
-    def item(self) -> Item:
-        """What is to be placed."""
-        return Item(key=str(self.key), addresses=self.addresses, group=self.group, zone=self.zone, local=self.local)
-
-
-@attrs.frozen
-class Write:
-    """Write *held* into the record of the Service *key*, if that still is *expected*; *giving* is handed over by it."""
-
-    key: ServiceKey
-    uid: str
-    expected: Custody | None
-    held: Mapping[IPAddress, Holder]
-    giving: tuple[IPAddress, ...] = ()
-
-
-@attrs.frozen
-class Bury:
-    """Take its silent Lease away from *node*."""
-
-    node: str
-    base: Record
-
-
-@attrs.frozen
-class Look:
-    """Read the Lease of *node*."""
-
-    node: str
-
-
-Step = Write | Bury | Look
-
-
-@attrs.frozen
-class Change:
-    """*address* has become this node's, for *cause*; with ``None`` it isn't any more.
-
-    *given*: this node has handed it over, so a successor will show up.
-    """
-
-    address: IPAddress
-    cause: Cause | None
-    given: bool = False
 
 
 @attrs.define
@@ -118,8 +54,8 @@ class Spreading:
 
     term: str = attrs.field(default="", init=False)
     own: dict[IPAddress, Holder] = attrs.field(factory=dict, init=False)
+    assignment: Assignment = attrs.field(init=False)
     _charges: dict[ServiceKey, Charge] = attrs.field(factory=dict, init=False)
-    _items: dict[ServiceKey, Item] = attrs.field(factory=dict, init=False)
     _seen: dict[ServiceKey, float] = attrs.field(factory=dict, init=False)
     _users: dict[IPAddress, set[ServiceKey]] = attrs.field(factory=dict, init=False)
     _state: dict[IPAddress, _Address] = attrs.field(factory=dict, init=False)
@@ -128,13 +64,13 @@ class Spreading:
     _orphans: set[IPAddress] = attrs.field(factory=set, init=False)
     _pending: set[ServiceKey] = attrs.field(factory=set, init=False)
     _timed: dict[ServiceKey, float] = attrs.field(factory=dict, init=False)
-    _free_since: dict[ServiceKey, float] = attrs.field(factory=dict, init=False)
     _taking: dict[IPAddress, Cause] = attrs.field(factory=dict, init=False)
     _doubtful: set[ServiceKey] = attrs.field(factory=set, init=False)
-    _giving: dict[ServiceKey, str] = attrs.field(factory=dict, init=False)
+    _given: dict[IPAddress, tuple[int, ServiceKey]] = attrs.field(factory=dict, init=False)
     _wishes: dict[ServiceKey, str] = attrs.field(factory=dict, init=False)
-    _on: dict[ServiceKey, str] = attrs.field(factory=dict, init=False)
-    _placement: Placement | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.assignment = Assignment(self.node, self.roster, self.patience)
 
     # What it is told
 
@@ -146,7 +82,7 @@ class Spreading:
                 # Of the record more is known already; the rest comes again with the next event.
                 charge = attrs.evolve(charge, version=before.version, record=before.record)
             if charge == before:
-                self._settle(charge)
+                self._charges[charge.key] = charge
                 return
         self._replace(before, charge, now)
 
@@ -161,12 +97,10 @@ class Spreading:
         before = self._charges.get(key)
         if before is not None:
             self._forget(before)
-            self._put(key, None)
-            del self._charges[key], self._seen[key], self._items[key]
-            self._giving.pop(key, None)
+            self.assignment.drop(key)
+            del self._charges[key], self._seen[key]
             self._wishes.pop(key, None)
             self._timed.pop(key, None)
-            self._free_since.pop(key, None)
             self._pending.discard(key)
             self._doubtful.discard(key)
 
@@ -175,27 +109,15 @@ class Spreading:
             self._forget(before)
             if before.record == charge.record and before.uid == charge.uid:
                 now = self._seen[charge.key]
-        self._settle(charge)
+        self._charges[charge.key] = charge
         self._seen[charge.key] = now
-        item = charge.item
-        if self._items.get(charge.key) != item:
-            on = self._on.get(charge.key)
-            self._put(charge.key, None)
-            self._items[charge.key] = item
-            self._put(charge.key, on)
+        self.assignment.ask(charge.key, charge.item)
         for address in charge.addresses:
             self._users.setdefault(address, set()).add(charge.key)
             self._dirty |= self._users[address]
         for holder in charge.record.held.values() if charge.record else ():
             self._named.setdefault(holder.node, set()).add(charge.key)
         self._dirty.add(charge.key)
-
-    def _settle(self, charge: Charge) -> None:
-        self._charges[charge.key] = charge
-        if self._giving.get(charge.key, charge.version) != charge.version:
-            # Whatever became of what was handed over: it is decided.
-            del self._giving[charge.key]
-            self._dirty.add(charge.key)
 
     def _forget(self, charge: Charge) -> None:
         for address in charge.addresses:
@@ -212,23 +134,34 @@ class Spreading:
     def changed(self, node: str) -> None:
         """More is known of *node* than that it has renewed its Lease."""
         self._dirty |= self._named.get(node, set())
-        self._placement = None
+        self.assignment.forget_nodes()
+
+    def listed(self, nodes: Collection[str], version: str, now: float) -> None:
+        """These nodes have Leases, and no others: what is absent counts from now on."""
+        news = set(self.roster.listed(nodes, version, now)) | (self._named.keys() - set(nodes))
+        for node in sorted(news):
+            self.changed(node)
 
     def lead(self, term: str) -> None:
         """This node's own Lease says *term* now; empty where this node doesn't lead it."""
         if term != self.term:
             self.term = term
             self._dirty |= self._named.get(self.node, set())
-            self._placement = None
+            self.assignment.forget_nodes()
 
     def wish(self, key: ServiceKey, target: str) -> None:
         """Hand what is held for *key* over to *target*, if it is there and may have it."""
-        self._wishes[key] = target
-        self._pending.add(key)
+        if key in self._charges:
+            self._wishes[key] = target
+            self._pending.add(key)
 
     def handing_over(self, write: Write) -> None:
-        """*write* is on its way: from now on another node may have what it gives away."""
-        self._giving[write.key] = self._charges[write.key].version if write.key in self._charges else ""
+        """*write* is on its way: from now on another node may have what it gives away.
+
+        Whatever becomes of it, this node has that again only by another write to the same record.
+        """
+        for address in write.giving:
+            self._given[address] = (write.held[address].turn, write.key)
         self._dirty.add(write.key)
 
     # Whose is what
@@ -238,9 +171,11 @@ class Spreading:
         self._dirty |= {key for key, until in self._timed.items() if until <= now}
         for node in self.roster.lapsed(now):
             self.changed(node)
-        changes = [self._lose(address) for address in self._orphans if address not in self._users]
+        changes = [
+            self._lose(address) for address in sorted(self._orphans, key=_by_number) if address not in self._users
+        ]
         self._orphans.clear()
-        for key in tuple(self._dirty):
+        for key in sorted(self._dirty):
             charge = self._charges.get(key)
             self._timed.pop(key, None)
             for address in charge.addresses if charge is not None else ():
@@ -253,6 +188,7 @@ class Spreading:
     def _lose(self, address: IPAddress, *, given: bool = False) -> Change | None:
         if address not in self._users:
             self._state.pop(address, None)
+            self._given.pop(address, None)
         return Change(address, None, given) if self.own.pop(address, None) is not None else None
 
     def _weigh(self, address: IPAddress, now: float) -> Change | None:
@@ -264,18 +200,36 @@ class Spreading:
         self._state[address] = _Address(authority, holder, fate, until)
         if until < math.inf:
             self._timed[authority] = min(until, self._timed.get(authority, math.inf))
-        ours = holder is not None and holder.node == self.node and holder.term == self.term != ""
-        if not ours and not self._state[address].free:
-            self._taking.pop(address, None)
-        if not ours or authority in self._giving:
-            given = authority in self._giving or (holder is not None and holder.source == self.node)
-            return self._lose(address, given=given)
-        assert holder is not None
+        if holder is None:
+            return self._lose(address, given=address in self._given)
+        if not self._is_ours(holder) or holder.turn <= self._given.get(address, (-1, authority))[0]:
+            if not self._state[address].free and not self._is_ours(holder):
+                self._taking.pop(address, None)
+            return self._lose(address, given=address in self._given or holder.source == self.node)
+        self._given.pop(address, None)
         if address in self.own:
             self.own[address] = holder
             return None
         self.own[address] = holder
-        return Change(address, self._taking.pop(address, None) or _cause(holder, before, self.node))
+        return Change(address, self._taking.pop(address, None) or _cause(self._state[address], before))
+
+    def _is_ours(self, holder: Holder) -> bool:
+        return holder.node == self.node and holder.term == self.term != ""
+
+    def _is_undecided(self, charge: Charge, address: IPAddress) -> bool:
+        """Tell whether this node has tried to hand *address* over by this record, which still names it."""
+        if address not in self._given or not self._names_us(charge, address):
+            return False
+        turn, key = self._given[address]
+        given_by = self._charges.get(key)
+        if given_by is None or not self._names_us(given_by, address):
+            # That record is no more: the authority's has to be written.
+            key = self._state[address].authority
+        return key == charge.key and _turn(charge, address) <= turn
+
+    def _names_us(self, charge: Charge, address: IPAddress) -> bool:
+        holder = charge.record.held.get(address) if charge.record is not None else None
+        return holder is not None and self._is_ours(holder)
 
     def _fate(self, holder: Holder, seen: float, now: float) -> tuple[Fate, float]:
         if holder.node != self.node:
@@ -287,8 +241,7 @@ class Spreading:
         users = [self._charges[key] for key in self._users[address]]
         if len(users) == 1:
             return users[0].key
-        saying = [each for each in users if each.record is not None and address in each.record.held]
-        return min(saying or users, key=lambda each: (each.created, each.key)).key
+        return min(users, key=lambda each: (-_turn(each, address), each.created, each.key)).key
 
     def _lead_of(self, charge: Charge) -> IPAddress | None:
         """Return the first of its addresses for which the Service is the authority: the others follow it."""
@@ -298,87 +251,21 @@ class Spreading:
         """Note where a Service is, and whether something is to be done about it."""
         lead = self._lead_of(charge)
         state = self._state[lead] if lead is not None else None
-        if state is not None and state.free:
-            self._free_since.setdefault(charge.key, now)
-        else:
-            self._free_since.pop(charge.key, None)
-        self._put(charge.key, state.holder.node if state is not None and state.holder and not state.free else None)
+        if state is None:
+            self.assignment.drop(charge.key)
+            self.assignment.ask(charge.key, charge.item)
+        elif state.free:
+            self.assignment.release(charge.key, now)
+        elif state.holder is not None:
+            self.assignment.put(charge.key, state.holder.node)
+            if state.holder.node != self.node:
+                # It has been fulfilled, or is for another node to heed.
+                self._wishes.pop(charge.key, None)
         self._pending.add(charge.key)
         if {self._state[address].fate for address in charge.addresses} & {Fate.SILENT, Fate.UNSURE}:
             self._doubtful.add(charge.key)
         else:
             self._doubtful.discard(charge.key)
-
-    # Placement
-
-    def _put(self, key: ServiceKey, node: str | None) -> None:
-        before = self._on.pop(key, None)
-        if node is not None:
-            self._on[key] = node
-        if self._placement is None or before == node:
-            return
-        if before is not None:
-            self._placement.remove(self._items[key], before)
-        if node is not None:
-            self._placement.add(self._items[key], node)
-
-    def _placed(self, now: float) -> Placement:
-        total = len(self._on) + len(self._free_since)
-        if self._placement is not None and self._placement.total != total:
-            self._placement.resize(total)
-        if self._placement is None:
-            self._placement = Placement(self.roster.present(now), total)
-            for key, node in self._on.items():
-                self._placement.add(self._items[key], node)
-            # Who may have something has changed: what is here may have to go, and what is free may find a place.
-            self._pending |= {self._state[address].authority for address in self.own if address in self._state}
-            self._pending |= self._free_since.keys()
-        return self._placement
-
-    def _assign(self, placement: Placement, now: float) -> tuple[set[ServiceKey], float]:
-        """Return what of all that is free this node takes now, and when to look again."""
-        taken, again = set(), math.inf
-        chosen: list[tuple[Item, str]] = []
-        keys = {self._items[key].key: key for key in self._free_since}
-        for item in in_order(self._items[key] for key in self._free_since):
-            node = placement.choose(item)
-            if node is None:
-                continue
-            placement.add(item, node)
-            chosen.append((item, node))
-            due = self._free_since[keys[item.key]] + (0.0 if node == self.node else self.patience)
-            if now >= due and node != self.node:
-                due += self._turn(item, node, placement)
-            if now >= due:
-                taken.add(keys[item.key])
-            else:
-                again = min(again, due)
-        for item, node in chosen:
-            placement.remove(item, node)
-        return taken, again
-
-    def _turn(self, item: Item, chosen: str, placement: Placement) -> float:
-        """Return how much longer this node waits for those who should take *item* before it does."""
-        names = [each.name for each in _best_first(item, placement.eligible(item)) if each.name != chosen]
-        return self.patience * (names.index(self.node) / 2) if self.node in names else math.inf
-
-    def why(self, key: ServiceKey, now: float) -> str:
-        """Say for people why a Service is where it is."""
-        charge, placement = self._charges.get(key), self._placed(now)
-        if charge is None:
-            return "it asks for no address"
-        item, node = self._items[key], self._on.get(key)
-        first = placement.choose(item)
-        if node is None:
-            return f"nobody has it; {first} should take it" if first else "no node may have it"
-        bounds = f"{node} has {placement.load(node)} of {placement.total}"
-        if node in placement.nodes:
-            bounds += f", at most {placement.most(node)}"
-        if node not in placement.nodes or not placement.may_stay(item, node):
-            return f"{node} holds it and should not any more; {first or 'nobody'} may take it; {bounds}"
-        best = next(iter(_best_first(item, placement.eligible(item)))).name
-        reason = "has the best score" if best == node else f"got it when it was free; {best} has a better score"
-        return f"{node} {reason}; {bounds}"
 
     # What to do
 
@@ -387,10 +274,14 @@ class Spreading:
         again = min([self.roster.next_end(now), *self._timed.values()], default=math.inf)
         if not self.term:
             return [], again
-        placement = self._placed(now)
-        taken, later = self._assign(placement, now)
+        if self.assignment.stale:
+            # Who may have something has changed: what is here may have to go, and what is free may find a place.
+            self._pending |= {self._state[address].authority for address in self.own if address in self._state}
+            self._pending.update(self.assignment.free)
+        placement = self.assignment.placement(now)
+        taken, later = self.assignment.taken(now)
         writes: list[Step] = []
-        for key in tuple(self._pending | taken):
+        for key in sorted(self._pending | taken):
             write = self._write(self._charges[key], key in taken, placement)
             if write is None:
                 self._pending.discard(key)
@@ -422,7 +313,7 @@ class Spreading:
 
     def _rank(self, node: str, placement: Placement) -> int:
         grave = Item(key=f"Lease of {node}")
-        names = [each.name for each in _best_first(grave, placement.nodes.values()) if each.name != node]
+        names = [each.name for each in best_first(grave, placement.nodes.values()) if each.name != node]
         return names.index(self.node) if self.node in names else len(names)
 
     def _write(self, charge: Charge, takes: bool, placement: Placement) -> Write | None:
@@ -434,17 +325,19 @@ class Spreading:
         giving: list[IPAddress] = []
         for address in charge.addresses:
             state = self._state[address]
-            if state.authority != charge.key:
+            undecided = self._is_undecided(charge, address)
+            turn = max(_turn(charge, address), self._given[address][0] if undecided else -1) + 1
+            if state.authority != charge.key and not undecided:
                 if address in self.own:
                     held[address] = self.own[address]
-            elif charge.key in self._giving and state.holder is not None and state.holder.node == self.node:
-                # It may still be on its way: another write makes sure that it comes to nothing.
-                held[address] = attrs.evolve(state.holder, source="" if state.holder.source else self.node)
-            elif address in self.own and leading != self.node and leading and self.roster.term(leading):
-                held[address] = Holder(leading, self.roster.term(leading), self.node)
-                giving.append(address)
+            elif address in self.own or undecided:
+                if leading not in ("", self.node) and self.roster.term(leading):
+                    held[address] = Holder(leading, self.roster.term(leading), self.node, turn)
+                    giving.append(address)
+                elif undecided:
+                    held[address] = Holder(self.node, self.term, turn=turn)
             elif state.free and leading == self.node:
-                held[address] = Holder(self.node, self.term)
+                held[address] = Holder(self.node, self.term, turn=turn)
                 self._taking[address] = _CAUSES.get(state.fate, Cause.ABSENT) if state.fate else Cause.ABSENT
         if held == before:
             return None
@@ -462,13 +355,13 @@ class Spreading:
         if state.free:
             return self.node if takes else ""
         assert state.holder is not None
-        if lead not in self.own:
+        if lead not in self.own and not self._is_undecided(charge, lead):
             return state.holder.node if state.fate is Fate.LIVE else ""
         return self._successor(charge.key, placement) or self.node
 
     def _successor(self, key: ServiceKey, placement: Placement) -> str:
         """Return whom this node hands over to what it has for *key*; empty where it keeps it."""
-        item, wish = self._items[key], self._wishes.get(key, "")
+        item, wish = self.assignment.items[key], self._wishes.get(key, "")
         if wish and (wish == self.node or not placement.may_stay(item, wish)):
             del self._wishes[key]
             wish = ""
@@ -479,11 +372,21 @@ class Spreading:
         return placement.choose(item, besides=(self.node,)) or ""
 
 
-def _cause(holder: Holder, before: _Address | None, node: str) -> Cause:
-    """Tell how *node* has come by an address that it hasn't asked for."""
-    known = before is not None and before.holder is not None and before.holder.node == holder.source != node
-    return Cause.VACANT if holder.source and known else Cause.OURS
+def _turn(charge: Charge, address: IPAddress) -> int:
+    found = charge.record.held.get(address) if charge.record is not None else None
+    return found.turn if found is not None else -1
 
 
-def _best_first(item: Item, nodes: Iterable[Node]) -> Iterator[Node]:
-    return iter(sorted(nodes, key=lambda node: (-score(item, node), node.name)))
+def _cause(now: _Address, before: _Address | None) -> Cause:
+    """Tell how a node has come by an address that it hasn't asked for.
+
+    Where it was seen to be handed over, its last holder waits for us. Any other record may be an old one.
+    """
+    if before is None or before.holder is None or now.holder is None or now.authority != before.authority:
+        return Cause.OURS
+    handed_over = before.holder.node == now.holder.source and before.holder.turn < now.holder.turn
+    return Cause.VACANT if handed_over else Cause.OURS
+
+
+def _by_number(address: IPAddress) -> tuple[int, int]:
+    return address.version, int(address)

@@ -58,7 +58,7 @@ class SpreadMode:
         """Make the election for this node's Lease; return that Lease."""
         spread = self.spread
         lease = spread.lease_of_node
-        elector = Elector(lease, spread.node, spread.timing, self.leases, spread, word=spread.word)
+        elector = Elector(lease, spread.node, spread.timing, self.leases, spread, word=spread.word, seen=spread.look)
         fitness = NodeFitness(parts.keeper, lease, elector.renew, needs_link=not settings.node.allow_interface_not_up)
         spread.election, spread.unfit = elector, lambda: fitness.why
         health.watch_node(lease, fitness)

@@ -1,23 +1,22 @@
-"""A snapshot of a whole agent, or provider, and what follows from it: is it alive, is it ready."""
+"""A snapshot of a whole agent, and what follows from it: is it alive, is it ready."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import attrs
 
-from kubevip.accounts import AccountsStatistics
 from kubevip.backend import Peering, silence
 from kubevip.controllers.health import HealthStatistics
 from kubevip.controllers.services import ServicesStatistics
+from kubevip.controllers.spread import SpreadStatistics
 from kubevip.election import Standing
 from kubevip.kube.reflector import ReflectorStatistics
-from kubevip.model import LeaseKey, ServiceKey
+from kubevip.model import LeaseKey
 from kubevip.runtime.announcer import AnnouncerStatistics
 from kubevip.runtime.elector import ElectorStatistics
 from kubevip.runtime.guarding import GuardStatistics
 from kubevip.runtime.keeper import KeeperStatistics
 from kubevip.runtime.pulse import PulseStatistics
 from kubevip.runtime.verifying import VerifierStatistics
-from kubevip.source import Capacity
 
 # A netlink request that takes longer than this many seconds will not come back: the process is better started anew.
 STUCK_AFTER = 30.0
@@ -28,8 +27,9 @@ class AgentStatistics:
     """What an agent knows of itself. *keeper* and *services* are ``None`` before they are there.
 
     *waiting* is what it waits for before it can begin; empty where it has begun. *unelected*: it holds addresses
-    without an election. *peerings* are the machines that backends speak with. *meaningless* are annotations of the
-    node that should say with whom, and don't.
+    without an election. *own* are the Leases of single Services, whose names others may have in other namespaces.
+    *peerings* are the machines that backends speak with. *meaningless* are annotations of the node that should say with
+    whom, and don't.
     """
 
     node: str
@@ -44,7 +44,9 @@ class AgentStatistics:
     verification: VerifierStatistics | None = None
     conflicts: GuardStatistics | None = None
     unelected: bool = False
+    own: Collection[LeaseKey] = ()
     peerings: tuple[Peering, ...] = ()
+    spread: SpreadStatistics | None = None
     meaningless: tuple[str, ...] = ()
 
     def ailments(self) -> list[str]:
@@ -60,7 +62,7 @@ class AgentStatistics:
             found.append(self.waiting)
         if self.keeper is None or not (self.electors or self.unelected):
             return [*found, "starting"]
-        found += _complaints(self.electors, self.reflectors)
+        found += complaints(self.electors, self.reflectors)
         found += [f"{vip}: {reason}" for vip, reason in self.keeper.failing.items()]
         found += [f"{vip}: another machine ({mac}) answers for it" for vip, mac in self.keeper.contested.items()]
         found += silence(self.peerings)
@@ -70,36 +72,8 @@ class AgentStatistics:
         return found
 
 
-@attrs.frozen(kw_only=True)
-class ProviderStatistics:
-    """What a provider knows of itself at *time*. *accounts* is ``None`` while another replica works.
-
-    *failing* says of Services that can't be written why that is so. *sources* is what other IPAMs have said last, by
-    the pool's key.
-    """
-
-    name: str
-    time: float
-    electors: tuple[ElectorStatistics, ...]
-    accounts: AccountsStatistics | None
-    reflectors: Mapping[str, ReflectorStatistics]
-    failing: Mapping[ServiceKey, str] = attrs.field(factory=dict)
-    sources: Mapping[str, Capacity] = attrs.field(factory=dict)
-
-    def ailments(self) -> list[str]:
-        """Say why the process has to be started anew: nothing of it can get stuck."""
-        return []
-
-    def obstacles(self) -> list[str]:
-        """Say why the provider doesn't do its work now; a replica that stands by is ready.
-
-        Of Services that can't be written one stands for all that lack a right: others say more of the Service.
-        """
-        forbidden = sorted(reason for reason in self.failing.values() if "(403)" in reason)
-        return [*_complaints(self.electors, self.reflectors), *forbidden[:1]]
-
-
-def _complaints(electors: Iterable[ElectorStatistics], reflectors: Mapping[str, ReflectorStatistics]) -> list[str]:
+def complaints(electors: Iterable[ElectorStatistics], reflectors: Mapping[str, ReflectorStatistics]) -> list[str]:
+    """Say what is wrong with elections, and with what is followed."""
     found = []
     for elector in electors:
         if elector.last_error:

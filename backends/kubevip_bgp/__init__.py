@@ -9,6 +9,7 @@ from typing import ClassVar, Self
 
 from kubevip.plugin import Backend, ConfigError, Host, NetworkError, Peering, Vip
 from kubevip_bgp.configuration import Configuration, read_configuration
+from kubevip_bgp.discovery import Discovery
 from kubevip_bgp.fsm import State
 from kubevip_bgp.hops import Interfaces
 from kubevip_bgp.prefixes import Afi, Prefix
@@ -66,6 +67,8 @@ class BgpBackend(Backend):
             self._wake,
         )
         self._speaker = await self._stack.enter_async_context(speaker)
+        unnumbered = [neighbor.interface for neighbor in configuration.neighbors if neighbor.interface]
+        await self._stack.enter_async_context(Discovery(self.host, unnumbered, speaker.meet))
         self._patient_until = self.host.now() + GRACE
         return self
 

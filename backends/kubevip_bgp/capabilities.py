@@ -1,14 +1,16 @@
 """What a speaker can do, told in its OPEN message (RFC 5492)."""
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import attrs
 
 from kubevip_bgp.notification import Code, ProtocolError
 from kubevip_bgp.prefixes import FAMILIES, UNICAST, Afi
 
-MULTIPROTOCOL, ROUTE_REFRESH, EXTENDED_MESSAGE, GRACEFUL_RESTART, FOUR_OCTET_AS = 1, 2, 6, 64, 65
+MULTIPROTOCOL, ROUTE_REFRESH, EXTENDED_NEXT_HOP, EXTENDED_MESSAGE, GRACEFUL_RESTART, FOUR_OCTET_AS = 1, 2, 5, 6, 64, 65
+# IPv4 routes by way of an IPv6 address, the only pair that is of use here.
+_IPV4_BY_IPV6 = struct.pack("!HHH", Afi.IPV4, UNICAST, Afi.IPV6)
 _RESTARTED, _NOTIFICATION = 0x8000, 0x4000
 _FORWARDING = 0x80
 _RESTART_LIMIT = 0x0FFF
@@ -31,14 +33,24 @@ class GracefulRestart:
 
 @attrs.frozen(kw_only=True)
 class Capabilities:
-    """What one side can do. *families* is empty where it doesn't say: then it speaks of IPv4 alone."""
+    """What one side can do. *families* are those that it names, as far as they are known here.
+
+    *extended_next_hop*: IPv4 routes may go by an IPv6 next hop (RFC 8950).
+    """
 
     families: frozenset[Afi] = frozenset()
     four_octet_as: int | None = None
     route_refresh: bool = False
     extended_message: bool = False
+    extended_next_hop: bool = False
     graceful_restart: GracefulRestart | None = None
     others: tuple[tuple[int, bytes], ...] = ()
+
+    @property
+    def spoken(self) -> frozenset[Afi]:
+        """The families that it speaks of, of those that are known here: IPv4, unless it names some (RFC 4760)."""
+        names_some = self.families or any(code == MULTIPROTOCOL for code, _value in self.others)
+        return self.families if names_some else frozenset({Afi.IPV4})
 
 
 def encode_capabilities(capabilities: Capabilities) -> bytes:
@@ -51,6 +63,8 @@ def _values(told: Capabilities) -> Iterator[tuple[int, bytes]]:
         yield MULTIPROTOCOL, struct.pack("!HBB", family, 0, UNICAST)
     if told.route_refresh:
         yield ROUTE_REFRESH, b""
+    if told.extended_next_hop:
+        yield EXTENDED_NEXT_HOP, _IPV4_BY_IPV6
     if told.extended_message:
         yield EXTENDED_MESSAGE, b""
     if told.graceful_restart is not None:
@@ -104,7 +118,7 @@ def _gather(values: Iterable[tuple[int, bytes]]) -> Capabilities:
             four_octet_as = int.from_bytes(value)
         elif code == GRACEFUL_RESTART and len(value) % 4 == 2:
             restart = _decode_restart(value)
-        elif code in (ROUTE_REFRESH, EXTENDED_MESSAGE) and not value:
+        elif code in _FLAGS and _FLAGS[code](value):
             flags.add(code)
         elif code in (MULTIPROTOCOL, FOUR_OCTET_AS, GRACEFUL_RESTART):
             raise ProtocolError(f"capability {code} with {len(value)} bytes", Code.OPEN)
@@ -115,9 +129,22 @@ def _gather(values: Iterable[tuple[int, bytes]]) -> Capabilities:
         four_octet_as=four_octet_as,
         route_refresh=ROUTE_REFRESH in flags,
         extended_message=EXTENDED_MESSAGE in flags,
+        extended_next_hop=EXTENDED_NEXT_HOP in flags,
         graceful_restart=restart,
         others=tuple(others),
     )
+
+
+def _names_ipv4_by_ipv6(value: bytes) -> bool:
+    return _IPV4_BY_IPV6 in [value[at : at + 6] for at in range(0, len(value), 6)]
+
+
+# What a side can do or can't, and whether the value of the capability says so.
+_FLAGS: dict[int, Callable[[bytes], bool]] = {
+    ROUTE_REFRESH: lambda value: not value,
+    EXTENDED_MESSAGE: lambda value: not value,
+    EXTENDED_NEXT_HOP: _names_ipv4_by_ipv6,
+}
 
 
 def _decode_restart(value: bytes) -> GracefulRestart:

@@ -1,17 +1,25 @@
 """One TCP connection: carries the bytes of a session, and its timers."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Iterable
 from typing import cast
 
 import attrs
 
+from kubevip.plugin import NetworkError
+from kubevip_bgp.agreement import Happening
 from kubevip_bgp.fsm import State
+from kubevip_bgp.neighbors import Neighbor
 from kubevip_bgp.notification import Notification
-from kubevip_bgp.session import Happening, Session
+from kubevip_bgp.session import Session
+from kubevip_bgp.sockets import Source, dial, target
 
-# How long, in seconds, the last words may take to leave.
+log = logging.getLogger(__name__)
+
+# How long, in seconds, a connection may take to come about, and the last words to leave.
+CONNECT_TIMEOUT = 5.0
 LAST_WORDS = 1.0
 
 
@@ -104,6 +112,37 @@ class Connection(asyncio.Protocol):
     def _advance(self) -> None:
         self._timer = None
         self._follow(self.session.advance(_now()))
+
+
+async def call(connection: Connection, neighbor: Neighbor, source: Source, *, external: bool) -> None:
+    """Connect *connection* to *neighbor*; where that fails it is cut, with the reason."""
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            await _connect(connection, neighbor, source, external=external)
+    except TimeoutError:
+        connection.cut(f"no connection within {CONNECT_TIMEOUT:g} s")
+    except NetworkError as error:
+        connection.cut(str(error))
+    except OSError as error:
+        connection.cut(f"no connection: {os.strerror(error.errno) if error.errno else error}")
+    except Exception as error:
+        # Whatever it is, it is tried again, and the other peers go on.
+        log.exception("connecting to the peer failed", extra={"peer": neighbor.name})
+        connection.cut(f"no connection: {error!r}")
+    except BaseException:
+        connection.cut("stopped")
+        raise
+
+
+async def _connect(connection: Connection, neighbor: Neighbor, source: Source, *, external: bool) -> None:
+    loop = asyncio.get_running_loop()
+    sock = dial(neighbor, source, external=external)
+    try:
+        await loop.sock_connect(sock, target(neighbor))
+        await loop.create_connection(lambda: connection, sock=sock)
+    except BaseException:
+        sock.close()
+        raise
 
 
 def _now() -> float:

@@ -12,20 +12,28 @@ Interfaces = Mapping[str, tuple[IPAddress, ...]]
 
 
 def own_next_hops(
-    local: IPAddress, wanted: NextHops, interfaces: Interfaces, source_interface: str = ""
+    local: IPAddress,
+    wanted: NextHops,
+    interfaces: Interfaces,
+    source_interface: str = "",
+    *,
+    extended: bool = False,
 ) -> dict[Afi, tuple[IPAddress, ...]]:
     """Return the next hops of each family that we can be reached in, in a session from the address *local*.
 
     In the session's own family that is *local* itself; in IPv6, where the peer is on our link, the link-local
-    address goes with it (RFC 2545). A family for which there is no address is left out.
+    address goes with it (RFC 2545). Where both sides are *extended*, a node that has no IPv4 address there
+    is reached in IPv4 by its IPv6 address (RFC 8950). A family for which there is no address is left out.
     """
     interface = source_interface if wanted.mode == "auto_sourceif" else _interface_of(local, interfaces)
     beside = interfaces.get(interface, ())
     hops: dict[Afi, tuple[IPAddress, ...]] = {}
     ipv4 = local if isinstance(local, IPv4Address) else wanted.ipv4 or _first(beside, 4)
+    ipv6 = _ipv6(local, wanted, beside)
     if ipv4 is not None:
         hops[Afi.IPV4] = (ipv4,)
-    ipv6 = _ipv6(local, wanted, beside)
+    elif extended and ipv6:
+        hops[Afi.IPV4] = ipv6
     if ipv6:
         hops[Afi.IPV6] = ipv6
     return hops

@@ -19,6 +19,9 @@ _FIELDS = ("address", "AS", "password", "multihop", "port", "mpbgp", "bfd")
 _PLAIN = 4
 _OUTSIDE_BRACKETS = r":(?![^\[]*\])"
 _PASSWORD_LIMIT = 80
+_UNNUMBERED = "unnumbered"
+# What Linux lets the name of an interface be, without what has a meaning here.
+_INTERFACE = re.compile(r"[^\s/:,%\[\]]{1,15}")
 _NEXT_HOPS = ("fixed", "auto_sourceip", "auto_sourceif")
 _BOOLEANS = {"": False, "true": True, "false": False}
 
@@ -47,7 +50,10 @@ class Detection:
 
 @attrs.frozen(kw_only=True)
 class Neighbor:
-    """One router. *password* signs the segments of TCP (RFC 2385)."""
+    """One router. *password* signs the segments of TCP (RFC 2385).
+
+    An unnumbered one is the router on *interface*, whatever its address: that is ``::`` until it is found.
+    """
 
     address: IPAddress
     number: int
@@ -56,10 +62,18 @@ class Neighbor:
     port: int = PORT
     next_hops: NextHops = attrs.field(factory=NextHops)
     detection: Detection | None = None
+    interface: str = ""
+
+    @property
+    def found(self) -> bool:
+        """Whether its address is known."""
+        return not self.address.is_unspecified
 
     @property
     def name(self) -> str:
         """How it is called in logs and metrics, as kube-vip does it."""
+        if self.interface:
+            return f"{_UNNUMBERED}:{self.interface}"
         host = f"[{self.address}]" if self.address.version == 6 else str(self.address)
         return f"{host}:{self.port}"
 
@@ -72,7 +86,7 @@ def parse_neighbors(text: str, next_hops: NextHops) -> tuple[Neighbor, ...]:
     """Read kube-vip's ``bgp_peers``: peers separated by commas.
 
     Each is ``address:AS:password:multihop:port:mpbgp:bfd``, where all behind the AS number may be left out or be
-    empty. *next_hops* is for peers that say nothing of theirs.
+    empty, and ``unnumbered:interface`` may stand for the address. *next_hops* is for peers that say nothing of theirs.
 
     :raises Malformed: naming the peer by its address, never with its password.
     """
@@ -81,9 +95,9 @@ def parse_neighbors(text: str, next_hops: NextHops) -> tuple[Neighbor, ...]:
 
 
 def _parse_neighbor(number: int, text: str, next_hops: NextHops) -> Neighbor:
-    host, rest = _split_host(text)
-    if host == "unnumbered":
-        raise Malformed(f"peer {number}: unnumbered peers are not there yet; write [fe80::...%interface]:AS")
+    unnumbered, rest_of = text.partition(":")[0] == _UNNUMBERED, text.partition(":")[2]
+    host, rest = _split_host(rest_of if unnumbered else text)
+    host = f"{_UNNUMBERED}:{host}" if unnumbered else host
     fields = dict(zip(_FIELDS, [host, *rest], strict=False))
     try:
         if len(rest) > len(_FIELDS) - 1:
@@ -107,8 +121,10 @@ def _split_host(text: str) -> tuple[str, list[str]]:
 
 
 def _neighbor(fields: Mapping[str, str], next_hops: NextHops) -> Neighbor:
+    interface = _interface(fields["address"])
     return Neighbor(
-        address=parse_address(fields["address"]),
+        address=IPv6Address(f"::%{interface}") if interface else parse_address(fields["address"]),
+        interface=interface,
         number=parse_number(fields.get("AS", "")),
         password=parse_password(fields.get("password", "")),
         multihop=_choose(_BOOLEANS, fields.get("multihop", "").lower(), "multihop"),
@@ -116,6 +132,18 @@ def _neighbor(fields: Mapping[str, str], next_hops: NextHops) -> Neighbor:
         next_hops=_next_hops(fields["mpbgp"]) if fields.get("mpbgp") else next_hops,
         detection=_detection(fields["bfd"]) if fields.get("bfd") else None,
     )
+
+
+def _interface(host: str) -> str:
+    """Return the interface of an unnumbered peer; empty for others."""
+    word, _, interface = host.partition(":")
+    if word != _UNNUMBERED:
+        return ""
+    if not _INTERFACE.fullmatch(interface):
+        raise ValueError(
+            f"interface {interface!r}; write {_UNNUMBERED}:<interface>:<AS>, such as unnumbered:eth1:65001"
+        )
+    return interface
 
 
 def parse_address(text: str) -> IPAddress:

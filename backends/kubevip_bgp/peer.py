@@ -2,50 +2,32 @@
 
 import asyncio
 import logging
-import os
 import random
 from collections.abc import Callable, Mapping
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 import attrs
 
-from kubevip.plugin import IPAddress, NetworkError
-from kubevip_bgp.connection import Connection
+from kubevip.plugin import IPAddress
+from kubevip_bgp.agreement import Agreed, Ended, Established, Happening, Heard, Local, Opened, keeps_own
+from kubevip_bgp.connection import Connection, call
+from kubevip_bgp.discovery import Routers
 from kubevip_bgp.fsm import State
+from kubevip_bgp.history import History, PeerStatistics
 from kubevip_bgp.hops import Interfaces, own_next_hops
 from kubevip_bgp.neighbors import Neighbor
 from kubevip_bgp.notification import Notification
 from kubevip_bgp.prefixes import Afi, Prefix
-from kubevip_bgp.reading import Finding
 from kubevip_bgp.routes import Export, Route, Told
-from kubevip_bgp.session import Agreed, Ended, Established, Happening, Heard, Local, Opened, Session, keeps_own
-from kubevip_bgp.sockets import Source, dial, limit, target
+from kubevip_bgp.session import Session
+from kubevip_bgp.sockets import Source, limit
 
 log = logging.getLogger(__name__)
 
-# Seconds: for a connection to come about, and between two attempts, growing.
-CONNECT_TIMEOUT = 5.0
+# Seconds between two attempts, growing.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 # RFC 4271 section 10: so much of each pause, at least, so that many nodes don't come at once.
 JITTER = 0.75
-
-
-@attrs.frozen(kw_only=True)
-class PeerStatistics:
-    """A snapshot of one peer: its state, why the last session or attempt ended, and counts from the start.
-
-    *flaps* are sessions that were established and ended; *malformed* counts routes with wrong attributes, of which
-    *complaint* tells the last one.
-    """
-
-    name: str
-    state: State
-    reason: str
-    told: int
-    flaps: int
-    attempts: int
-    malformed: int
-    complaint: str = ""
 
 
 @attrs.define(eq=False)
@@ -53,7 +35,7 @@ class Peer:
     """A router that is told all of *routes*. *changed* is called when it comes to be established, or ceases to be.
 
     *restarting* says for how many seconds more routes of before are to be kept: until then nobody is told that
-    this was all.
+    this was all. *located* is called when the address of an unnumbered one is known, or is another one.
     """
 
     neighbor: Neighbor
@@ -64,23 +46,20 @@ class Peer:
     changed: Callable[[], None]
     active: bool = True
     restarting: Callable[[], float] = lambda: 0.0
+    located: "Callable[[Peer], None]" = lambda _peer: None
 
     _random: Callable[[], float] = random.random
     _connections: list[Connection] = attrs.field(factory=list, init=False)
     _established: Connection | None = attrs.field(default=None, init=False)
     _since: float = attrs.field(default=0.0, init=False)
-    _reason: str = attrs.field(default="", init=False)
-    _last_words: str = attrs.field(default="", init=False)
-    _flaps: int = attrs.field(default=0, init=False)
-    _attempts: int = attrs.field(default=0, init=False)
-    _malformed: int = attrs.field(default=0, init=False)
-    _complaint: str = attrs.field(default="", init=False)
-    _closing: bool = attrs.field(default=False, init=False)
+    _history: History = attrs.field(init=False)
+    _routers: Routers = attrs.field(factory=Routers, init=False)
     _free: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._free.set()
+        self._history = History(self.neighbor.name)
 
     # Routes
 
@@ -116,6 +95,7 @@ class Peer:
         pause = FIRST_PAUSE
         while True:
             await self._free.wait()
+            self._wake.clear()
             if self.active:
                 await self._connect()
             await self._free.wait()
@@ -123,7 +103,6 @@ class Peer:
             await self._rest(pause * (JITTER + (1 - JITTER) * self._random()))
 
     async def _rest(self, seconds: float) -> None:
-        self._wake.clear()
         try:
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
@@ -131,40 +110,44 @@ class Peer:
             return
 
     def hurry(self) -> None:
-        """Connect now, if nothing is connected: BFD says that the peer is there."""
-        self._wake.set()
+        """Connect now, if nothing is connected: the peer is there."""
+        if not self._connections:
+            self._wake.set()
 
     def _lasted(self, pause: float) -> bool:
         """Tell whether the last session was worth its wait; those that end at once are tried later and later."""
         return self._since > 0 and asyncio.get_running_loop().time() - self._since > pause
 
+    def meet(self, router: IPv6Address) -> None:
+        """There is a router on the interface of this peer, which has no address of its own.
+
+        Where there are more than one they are tried in turn: the right one agrees to a session.
+        """
+        self._routers.add(router)
+        if not self.neighbor.found:
+            self._turn_to(router)
+            self.hurry()
+
+    def _turn(self) -> None:
+        """Try the next router, where the last one was not to be had."""
+        other = self._routers.after(self.neighbor.address) if self._since == 0 else None
+        if other is not None:
+            self._turn_to(other)
+
+    def _turn_to(self, router: IPv6Address) -> None:
+        self.neighbor = attrs.evolve(self.neighbor, address=router)
+        log.info("found a router", extra={"peer": self.neighbor.name, "address": str(router)})
+        self.located(self)
+
     async def _connect(self) -> None:
-        self._attempts += 1
+        if not self.neighbor.found:
+            self._history.miss(f"no router advertises itself on {self.neighbor.interface}")
+            return
+        if self._history.attempts:
+            self._turn()
+        self._history.attempts += 1
         self._since = 0.0
-        connection = self._new(ours=True)
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                sock = dial(self.neighbor, self.source, external=not self.local.internal)
-                try:
-                    await loop.sock_connect(sock, target(self.neighbor))
-                    await loop.create_connection(lambda: connection, sock=sock)
-                except BaseException:
-                    sock.close()
-                    raise
-        except TimeoutError:
-            connection.cut(f"no connection within {CONNECT_TIMEOUT:g} s")
-        except NetworkError as error:
-            connection.cut(str(error))
-        except OSError as error:
-            connection.cut(f"no connection: {os.strerror(error.errno) if error.errno else error}")
-        except Exception as error:
-            # Whatever it is, it is tried again, and the other peers go on.
-            log.exception("connecting to the peer failed", extra={"peer": self.neighbor.name})
-            connection.cut(f"no connection: {error!r}")
-        except BaseException:
-            connection.cut("stopped")
-            raise
+        await call(self._new(ours=True), self.neighbor, self.source, external=not self.local.internal)
 
     def accept(self, address: str) -> Connection:
         """Return what is to speak on a connection that the peer began from *address*."""
@@ -193,7 +176,7 @@ class Peer:
 
     async def close(self, notification: Notification) -> None:
         """End all sessions, telling the peer why, and wait until that is said."""
-        self._closing = True
+        self._history.closing = True
         connections = tuple(self._connections)
         for connection in connections:
             connection.stop(notification)
@@ -215,7 +198,7 @@ class Peer:
             case Established():
                 self._begin(connection, happening.agreed)
             case Heard():
-                self._note(happening.update.findings)
+                self._history.complain(happening.update.findings)
             case Ended():
                 self._end(connection, happening)
 
@@ -241,7 +224,7 @@ class Peer:
     def _begin(self, connection: Connection, agreed: Agreed) -> None:
         self._established = connection
         self._since = asyncio.get_running_loop().time()
-        self._reason = self._last_words = ""
+        self._history.begin()
         export = self._export(connection, agreed)
         connection.session.told = told = Told(export, agreed.terms)
         for prefix, route in self.routes.items():
@@ -267,23 +250,19 @@ class Peer:
         host, index = connection.local_address
         interfaces = self.interfaces()
         local: IPAddress = ip_address(f"{host}%{self._scope(index)}" if index else host)
-        hops = own_next_hops(local, self.neighbor.next_hops, interfaces, self.source.interface)
+        hops = own_next_hops(
+            local,
+            self.neighbor.next_hops,
+            interfaces,
+            self.source.interface,
+            extended=agreed.extended_next_hop,
+        )
         spoken = {family: addresses for family, addresses in hops.items() if family in agreed.families}
         return Export(number=self.local.number, internal=self.local.internal, next_hops=spoken)
 
     def _scope(self, index: int) -> str:
         address = self.neighbor.address
         return getattr(address, "scope_id", None) or str(index)
-
-    def _note(self, findings: tuple[Finding, ...]) -> None:
-        for finding in findings:
-            self._malformed += 1
-            # The same again is no news: a router may have many such routes.
-            level = logging.DEBUG if finding.reason == self._complaint else logging.WARNING
-            self._complaint = finding.reason
-            log.log(
-                level, "a route of the peer is malformed", extra={"peer": self.neighbor.name, "reason": finding.reason}
-            )
 
     def _end(self, connection: Connection, ended: Ended) -> None:
         if connection in self._connections:
@@ -292,27 +271,11 @@ class Peer:
             self._free.set()
         if connection is self._established:
             self._established = None
-            self._flaps += 1
-            self._tell(self._with_last_words(ended))
+            self._history.flaps += 1
+            self._history.end(ended)
             self.changed()
         elif self._established is None and not self._connections:
-            self._tell(self._with_last_words(ended))
-
-    def _with_last_words(self, ended: Ended) -> str:
-        """Say why it ended; a peer that only shuts the door now has said before why it does."""
-        if ended.by_peer:
-            self._last_words = ended.reason
-        elif ended.notification is not None:
-            self._last_words = ""
-        elif self._last_words:
-            return f"{ended.reason}; before that {self._last_words}"
-        return ended.reason
-
-    def _tell(self, reason: str) -> None:
-        """Log why there is no session; the same reason again is no news."""
-        level = logging.DEBUG if reason == self._reason or self._closing else logging.WARNING
-        self._reason = reason
-        log.log(level, "no BGP session", extra={"peer": self.neighbor.name, "reason": reason})
+            self._history.end(ended)
 
     # Telling
 
@@ -321,13 +284,6 @@ class Peer:
         told = self._established.session.told if self._established is not None else None
         states = [connection.session.state for connection in self._connections]
         order = list(State)
-        return PeerStatistics(
-            name=self.neighbor.name,
-            state=max(states, key=order.index, default=State.IDLE),
-            reason=self._reason,
-            told=len(told) if told is not None else 0,
-            flaps=self._flaps,
-            attempts=self._attempts,
-            malformed=self._malformed,
-            complaint=self._complaint,
+        return self._history.statistics(
+            state=max(states, key=order.index, default=State.IDLE), told=len(told) if told is not None else 0
         )

@@ -23,13 +23,13 @@ from kubevip_bgp.attributes import (
     Origin,
     PathAttributes,
     Reach,
-    SegmentKind,
     Type,
     Unknown,
     Unreach,
     next_hops,
 )
 from kubevip_bgp.notification import Code, ProtocolError
+from kubevip_bgp.paths import lengthened, read_path
 from kubevip_bgp.prefixes import FAMILIES, UNICAST, decode_prefixes
 
 
@@ -145,14 +145,17 @@ class _Reading:
         self.fields["origin"] = Origin(value[0])
 
     def read_as_path(self, value: bytes) -> None:
-        self.fields["as_path"] = _segments(value, 4 if self.four_octet else 2)
+        try:
+            self.fields["as_path"] = read_path(value, 4 if self.four_octet else 2)
+        except ValueError as error:
+            _withdraw(str(error))
 
     def read_as4_path(self, value: bytes) -> None:
         if not self.four_octet:
             try:
-                self.as4_path = _segments(value, 4)
-            except _Wrong as wrong:
-                raise _Wrong(Verdict.DISCARD_ATTRIBUTE, f"AS4_PATH: {wrong.finding.reason}") from wrong
+                self.as4_path = read_path(value, 4)
+            except ValueError as error:
+                raise _Wrong(Verdict.DISCARD_ATTRIBUTE, f"AS4_PATH: {error}") from error
 
     def read_next_hop(self, value: bytes) -> None:
         _expect(value, 4, Type.NEXT_HOP)
@@ -213,9 +216,7 @@ class _Reading:
         """Put the long numbers in the place of AS_TRANS (RFC 6793 section 4.2.3)."""
         path = self.fields.get("as_path")
         if self.as4_path is not None and path is not None:
-            extra = _count(path) - _count(self.as4_path)
-            if extra >= 0:
-                self.fields["as_path"] = _joined(_first(path, extra), self.as4_path)
+            self.fields["as_path"] = lengthened(path, self.as4_path)
         aggregator = self.fields.get("aggregator")
         if self.as4_aggregator is not None and aggregator is not None and aggregator[0] == AS_TRANS:
             self.fields["aggregator"] = self.as4_aggregator
@@ -250,56 +251,6 @@ def _split(data: bytes) -> Iterator[tuple[int, int, bytes]]:
             _withdraw(f"attribute {data[at + 1]} of {length} bytes goes beyond the attributes' end")
         yield data[at], data[at + 1], value
         at += head + length
-
-
-def _segments(value: bytes, width: int) -> tuple[AsSegment, ...]:
-    found: list[AsSegment] = []
-    at = 0
-    while at < len(value):
-        kind, count = value[at], value[at + 1] if at + 1 < len(value) else 0
-        numbers = value[at + 2 : at + 2 + count * width]
-        if kind not in _SEGMENT_KINDS or not count or len(numbers) < count * width:
-            _withdraw(f"an AS path with a segment of kind {kind} and {count} numbers in {len(numbers)} bytes")
-        unpacked = struct.unpack(f"!{count}{'I' if width == 4 else 'H'}", numbers)
-        found.append(AsSegment(SegmentKind(kind), unpacked))
-        at += 2 + count * width
-    return tuple(found)
-
-
-_SEGMENT_KINDS = frozenset(int(kind) for kind in SegmentKind)
-_ONE_STEP = (SegmentKind.SET,)
-_NO_STEP = (SegmentKind.CONFED_SET, SegmentKind.CONFED_SEQUENCE)
-
-
-def _count(path: tuple[AsSegment, ...]) -> int:
-    return sum(_steps(segment) for segment in path)
-
-
-def _steps(segment: AsSegment) -> int:
-    if segment.kind in _NO_STEP:
-        return 0
-    return 1 if segment.kind in _ONE_STEP else len(segment.numbers)
-
-
-def _joined(front: tuple[AsSegment, ...], back: tuple[AsSegment, ...]) -> tuple[AsSegment, ...]:
-    """Return one path; a sequence that was cut in two is one again."""
-    sequence = SegmentKind.SEQUENCE
-    if front and back and front[-1].kind is sequence and back[0].kind is sequence:
-        whole = AsSegment(sequence, front[-1].numbers + back[0].numbers)
-        return (*front[:-1], whole, *back[1:])
-    return front + back
-
-
-def _first(path: tuple[AsSegment, ...], count: int) -> tuple[AsSegment, ...]:
-    """Return the front of *path* that is *count* steps long."""
-    front: list[AsSegment] = []
-    for segment in path:
-        if count <= 0:
-            break
-        whole = segment.kind is not SegmentKind.SEQUENCE or len(segment.numbers) <= count
-        front.append(segment if whole else AsSegment(segment.kind, segment.numbers[:count]))
-        count -= _steps(segment)
-    return tuple(front)
 
 
 def _multiprotocol_head(value: bytes, kind: Type) -> tuple[int, int, int]:

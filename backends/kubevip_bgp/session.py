@@ -1,11 +1,10 @@
 """One connection to a peer, sans I/O: bytes and times in, bytes and happenings out."""
 
 from collections.abc import Callable
-from ipaddress import IPv4Address
 
 import attrs
 
-from kubevip_bgp.capabilities import Capabilities, GracefulRestart
+from kubevip_bgp.agreement import Agreed, Ended, Established, Happening, Heard, Local, Opened
 from kubevip_bgp.fsm import TABLE, Action, Event, State
 from kubevip_bgp.messages import KEEPALIVE, Message, Open, RouteRefresh, Stream, Terms, Update, encode
 from kubevip_bgp.messages import Keepalive as KeepaliveMessage
@@ -18,78 +17,6 @@ LARGE_HOLD = 240.0
 # RFC 4271 section 4.4: as many KEEPALIVEs fit into the hold time.
 KEEPALIVES = 3
 
-
-@attrs.frozen(kw_only=True)
-class Local:
-    """What a peer is told of us, and what is expected of it. Times are in seconds; *hold_time* 0: for ever."""
-
-    number: int
-    identifier: IPv4Address
-    peer_number: int
-    hold_time: int = 30
-    keepalive: float = 10.0
-    families: frozenset[Afi] = frozenset(Afi)
-    graceful_restart: GracefulRestart | None = None
-    extended_message: bool = True
-
-    @property
-    def internal(self) -> bool:
-        """Tell whether the peer is of our own AS."""
-        return self.number == self.peer_number
-
-    def capabilities(self) -> Capabilities:
-        """Return what we can do."""
-        return Capabilities(
-            families=self.families,
-            four_octet_as=self.number,
-            route_refresh=True,
-            extended_message=self.extended_message,
-            graceful_restart=self.graceful_restart,
-        )
-
-
-@attrs.frozen(kw_only=True)
-class Agreed:
-    """What both sides have agreed on."""
-
-    terms: Terms
-    families: frozenset[Afi]
-    hold_time: int
-    keepalive: float
-    peer: Open
-
-
-@attrs.frozen
-class Opened:
-    """The peer has said who it is: now a collision with another connection can be decided."""
-
-    peer: Open
-
-
-@attrs.frozen
-class Established:
-    """Routes can be told from now on."""
-
-    agreed: Agreed
-
-
-@attrs.frozen
-class Heard:
-    """The peer told of routes."""
-
-    update: Update
-
-
-@attrs.frozen
-class Ended:
-    """The connection is over. *reason* is for people; *by_peer*: it sent the *notification*, otherwise we did."""
-
-    reason: str
-    notification: Notification | None = None
-    by_peer: bool = False
-
-
-Happening = Opened | Established | Heard | Ended
 
 _EVENTS: dict[type[object], Event] = {
     Open: Event.OPEN,
@@ -223,7 +150,7 @@ class Session:
             raise ProtocolError("the peer speaks of no address family that we do", Code.OPEN, 7)
 
     def _common_families(self, peer: Open) -> frozenset[Afi]:
-        return self.local.families & (peer.capabilities.families or {Afi.IPV4})
+        return self.local.families & peer.capabilities.spoken
 
     def agree(self, message: Message | None, _told: Notification | None, _now: float) -> None:
         """Take the lesser of what both sides can and want."""
@@ -242,6 +169,7 @@ class Session:
             hold_time=hold_time,
             keepalive=min(local.keepalive or hold_time, hold_time / KEEPALIVES),
             peer=message,
+            extended_next_hop=told.extended_next_hop and local.extended_next_hop,
         )
         self._happened.append(Opened(message))
 
@@ -317,8 +245,3 @@ def _ended(event: Event, notification: Notification | None, reason: str) -> Ende
     if event is Event.DISCONNECTED:
         return Ended(reason or event.value)
     return Ended(reason or f"{event.value}; the peer was told: {notification}", notification)
-
-
-def keeps_own(local: Local, peer: Open) -> bool:
-    """Tell which of two connections stays: ours, if our identifier is the higher one (RFC 4271 6.8, RFC 6286)."""
-    return (local.identifier, local.number) > (peer.identifier, peer.number)

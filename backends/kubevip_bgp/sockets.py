@@ -7,7 +7,7 @@ import socket
 import struct
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
@@ -37,6 +37,13 @@ class Source:
     patience: float = 30.0
 
 
+class Signable(Protocol):
+    """A socket, of asyncio or not."""
+
+    def setsockopt(self, level: int, name: int, value: bytes, /) -> None:
+        """Set an option."""
+
+
 def dial(neighbor: Neighbor, source: Source, *, external: bool) -> socket.socket:
     """Return a socket that is ready to be connected to *neighbor*.
 
@@ -51,7 +58,7 @@ def dial(neighbor: Neighbor, source: Source, *, external: bool) -> socket.socket
             if source.address is not None and source.address.version == neighbor.address.version:
                 sock.bind((str(source.address), 0))
             if neighbor.password:
-                _sign(sock, neighbor)
+                sign(sock, neighbor)
             limit(sock, neighbor, source, external=external)
     except BaseException:
         sock.close()
@@ -93,8 +100,8 @@ def listen(address: IPAddress, port: int, neighbors: Iterable[Neighbor], source:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, source.interface.encode())
             sock.bind((str(address), port))
             for neighbor in neighbors:
-                if neighbor.password and neighbor.address.version == address.version:
-                    _sign(sock, neighbor)
+                if neighbor.password and neighbor.found and neighbor.address.version == address.version:
+                    sign(sock, neighbor)
             sock.listen(_BACKLOG)
     except BaseException:
         sock.close()
@@ -123,7 +130,7 @@ def scope_of(address: IPAddress) -> int:
         raise NetworkError(f"there is no interface {address.scope_id!r} to reach {address} by", errno.ENODEV) from error
 
 
-def _sign(sock: socket.socket, neighbor: Neighbor) -> None:
+def sign(sock: Signable, neighbor: Neighbor) -> None:
     """Let the kernel sign and check each segment to and from *neighbor* (struct tcp_md5sig)."""
     address = neighbor.address
     if isinstance(address, IPv6Address):

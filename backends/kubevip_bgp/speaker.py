@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Self
@@ -9,16 +10,17 @@ from typing import Self
 import attrs
 
 from kubevip.plugin import IPAddress, NetworkError
+from kubevip_bgp.agreement import Local
 from kubevip_bgp.capabilities import GracefulRestart
+from kubevip_bgp.history import PeerStatistics
 from kubevip_bgp.hops import Interfaces
 from kubevip_bgp.messages import encode
 from kubevip_bgp.neighbors import PORT, Neighbor
 from kubevip_bgp.notification import Code, Notification
-from kubevip_bgp.peer import Peer, PeerStatistics
+from kubevip_bgp.peer import Peer
 from kubevip_bgp.prefixes import Afi, Prefix
 from kubevip_bgp.routes import Route
-from kubevip_bgp.session import Local
-from kubevip_bgp.sockets import Source, listen
+from kubevip_bgp.sockets import Source, listen, sign
 from kubevip_bgp.watchdogs import Watchdogs
 
 log = logging.getLogger(__name__)
@@ -152,6 +154,7 @@ class Speaker:
                 hold_time=identity.hold_time,
                 keepalive=identity.keepalive,
                 graceful_restart=self._restart(),
+                extended_next_hop=neighbor.address.version == 6,
             ),
             source=self.source,
             routes=self._routes,
@@ -159,6 +162,7 @@ class Speaker:
             changed=self.changed,
             active=identity.connect,
             restarting=self._still_restarting,
+            located=self._locate,
         )
 
     def _restart(self) -> GracefulRestart | None:
@@ -201,7 +205,24 @@ class Speaker:
             known = peer.neighbor.address
             if known == seen or (known.is_link_local and int(known) == int(seen)):
                 return peer
-        return None
+        if not isinstance(seen, IPv6Address) or not seen.is_link_local:
+            return None
+        self.meet(seen)
+        return next((peer for peer in self._peers if peer.neighbor.interface == seen.scope_id), None)
+
+    def meet(self, router: IPv6Address) -> None:
+        """Tell the unnumbered peer on the interface of *router*, where there is one, that this may be it."""
+        for peer in self._peers:
+            if peer.neighbor.interface and peer.neighbor.interface == router.scope_id:
+                peer.meet(router)
+
+    def _locate(self, peer: Peer) -> None:
+        """Prepare what needs the address of an unnumbered *peer*."""
+        for server in self._servers:
+            for sock in server.sockets:
+                if sock.family == socket.AF_INET6 and peer.neighbor.password:
+                    sign(sock, peer.neighbor)
+        self._watchdogs.watch(peer, self._peers.index(peer) + 1)
 
     def statistics(self) -> tuple[PeerStatistics, ...]:
         """Return a snapshot of each peer."""

@@ -129,15 +129,22 @@ class Watchdogs:
     def open(self, peers: Iterable[Watched]) -> None:
         """Begin to watch those of *peers* that are to be watched; where that can't be, the hold time has to do."""
         for number, peer in enumerate(peers, start=1):
-            try:
-                self._watch(peer, number)
-            except NetworkError as error:
-                log.warning("no BFD with the peer", extra={"peer": peer.neighbor.name, "reason": str(error)})
+            if peer.neighbor.found:
+                self.watch(peer, number)
+
+    def watch(self, peer: Watched, number: int) -> None:
+        """Begin to watch *peer*, if it is to be watched; *number* tells it from the others."""
+        try:
+            self._watch(peer, number)
+        except NetworkError as error:
+            log.warning("no BFD with the peer", extra={"peer": peer.neighbor.name, "reason": str(error)})
 
     def _watch(self, peer: Watched, number: int) -> None:
         neighbor = peer.neighbor
         if neighbor.detection is None:
             return
+        for address in [each for each, dog in self._by_address.items() if dog.peer is peer]:
+            self._by_address.pop(address).stop()
         self._listen(neighbor.address.version, _port(neighbor))
         discriminator = random.SystemRandom().randrange(1, 2**24) << 8 | number
         detector = Detector(neighbor.detection, discriminator, random.random)

@@ -1,6 +1,7 @@
 """The command line. Each command is a module with ``add_arguments`` and ``run``, loaded when it is asked for."""
 
 import argparse
+import gc
 import importlib
 import sys
 from collections.abc import Sequence
@@ -14,8 +15,11 @@ COMMANDS = {
     "ipam": "check pools of addresses, show who has what, plan an edit of the ConfigMap",
     "manifest": "print manifests that run the agent and the provider in a cluster",
     "provider": "give LoadBalancer Services their addresses from pools",
+    "rebalance": "move Services between nodes until each has its share (svc_placement=spread)",
     "version": "print the version",
 }
+# Those that say themselves when to look for garbage. While they are loaded there is none that is worth a look.
+DAEMONS = ("agent", "provider")
 # kube-vip's names.
 ALIASES = {"manager": "agent"}
 
@@ -27,12 +31,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = ALIASES.get(name, name)
     if command not in COMMANDS:
         return _explain(name)
+    if command not in DAEMONS:
+        return _run(name, command, given[1:])
+    gc.disable()
+    try:
+        return _run(name, command, given[1:])
+    finally:
+        gc.enable()
+
+
+def _run(name: str, command: str, given: Sequence[str]) -> int:
     module = importlib.import_module(f"kubevip.cli.{command}")
     parser = argparse.ArgumentParser(
         prog=f"kubevip {name}", description=module.__doc__, allow_abbrev=False, usage="%(prog)s [flag ...]"
     )
     module.add_arguments(parser)
-    parsed, unknown = parser.parse_known_args(given[1:])
+    parsed, unknown = parser.parse_known_args(given)
     if "unknown" in parsed:
         parsed.unknown = unknown
     elif unknown:

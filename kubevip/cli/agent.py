@@ -93,11 +93,11 @@ def settings_of_backends(loaded: Loaded) -> dict[str, str]:
 def rarely_look_for_garbage() -> None:
     """Keep the collector from stopping the loop: for 50 to 100 ms at a time while thousands of Services are read.
 
-    What is loaded by now stays for good, and what comes makes few cycles.
+    What is loaded by now stays for good, with the little garbage that loading makes, and what comes makes few cycles.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 def take_turns_often() -> None:

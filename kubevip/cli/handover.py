@@ -33,6 +33,8 @@ _PLACES = {
     "cp_namespace": ("--namespace", "namespace of the Leases"),
     "vip_leasename": ("--leaseName", "Lease of the control plane's address"),
     "svc_leasename": ("--servicesLeaseName", "Lease of all Services"),
+    "svc_election": ("--servicesElection", "whether each Service has its own Lease"),
+    "per_service_election_on_demand": ("--perServiceElectionOnDemand", "whether annotated Services have their own"),
 }
 _LONGEST_WAIT = 3600.0
 
@@ -52,7 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         flags = (flag, "-n") if name == "cp_namespace" else (flag,)
         shown = BY_NAME[name].default_shown
         default = f", default {shown}" if shown else ""
-        section.add_argument(*flags, dest=name, metavar=BY_NAME[name].form.name, help=f"{text} [{name}{default}]")
+        form, shown = BY_NAME[name].form.name, f"{text} [{name}{default}]"
+        if form == "boolean":
+            section.add_argument(*flags, dest=name, nargs="?", const="true", metavar=form, help=shown)
+        else:
+            section.add_argument(*flags, dest=name, metavar=form, help=shown)
 
 
 def _seconds(text: str) -> float:
@@ -119,6 +125,8 @@ def _leases(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Leases
         control_plane=LeaseKey.parse(values["vip_leasename"], default_namespace=namespace),
         services=LeaseKey.parse(values["svc_leasename"], default_namespace=namespace),
         addresses=tuple(each for each in values["address"] if isinstance(each, known)),
+        own=values["svc_election"],
+        on_demand=values["per_service_election_on_demand"],
     )
 
 

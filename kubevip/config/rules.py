@@ -133,6 +133,40 @@ def _quorum_is_heard(facts: Facts) -> str | None:
     return f"{facts.shown('vip_on_api_loss')} needs the heartbeats of vip_failover=fast; {facts.shown('vip_failover')}"
 
 
+def _somebody_has_heartbeats(facts: Facts) -> str | None:
+    if not _heartbeats_without_services(facts) or facts.settings.control_plane.enable:
+        return None
+    return (
+        f"{facts.shown('vip_failover')}, {facts.shown('svc_election')}: there are no heartbeats for the Leases of "
+        "single Services, and no other Lease; leave out one of both"
+    )
+
+
+def _services_have_no_heartbeats(facts: Facts) -> str | None:
+    if not _heartbeats_without_services(facts) or not facts.settings.control_plane.enable:
+        return None
+    return (
+        f"{facts.shown('vip_failover')} counts for the control plane's Lease alone: there are no heartbeats for the "
+        f"Leases of single Services ({facts.shown('svc_election')}), whose times apply"
+    )
+
+
+def _heartbeats_without_services(facts: Facts) -> bool:
+    settings = facts.settings
+    own = settings.services.enable and settings.services.election
+    return own and settings.election.failover == "fast" and not _routed_mode(settings)
+
+
+def _every_service_elects(facts: Facts) -> str | None:
+    services = facts.settings.services
+    if not services.enable or not services.election or not services.election_on_demand:
+        return None
+    return (
+        f"{facts.shown('per_service_election_on_demand')} has no effect: every Service has its own Lease by "
+        f"{facts.shown('svc_election')}"
+    )
+
+
 def _peers_known(facts: Facts) -> str | None:
     bgp = facts.settings.bgp
     if not bgp.enable or bgp.peers or bgp.peer_address or bgp.annotation:
@@ -233,11 +267,14 @@ PROBLEMS = (
     Rule(("svc_enable", "svc_placement", "vip_arp"), _spread_in_arp_mode),
     Rule(("svc_placement", "svc_election", "per_service_election_on_demand"), _spread_or_election),
     Rule(("bgp_enable", "bgp_peers", "bgp_peeraddress", "annotation"), _peers_known),
+    Rule(("svc_enable", "svc_election", "vip_failover", "cp_enable"), _somebody_has_heartbeats),
 )
 NOTICES = (
     Rule(("bgp_enable", "vip_routingtable", "vip_failover"), _no_heartbeats),
     Rule(("bgp_enable", "vip_routingtable", "vip_on_api_loss"), _nobody_is_seen),
     Rule(("vip_routingtable", "vip_leaderelection"), _routes_never_elect),
+    Rule(("svc_enable", "svc_election", "vip_failover", "cp_enable"), _services_have_no_heartbeats),
+    Rule(("svc_enable", "svc_election", "per_service_election_on_demand"), _every_service_elects),
     Rule(("control_plane_health_check_address", "vip_arp", "vip_leaderelection"), _own_server_gates_no_election),
     Rule(("vip_arp", "vip_leaderelection"), _arp_elects),
     Rule(("svc_enable", "svc_placement", "vip_failover", "vip_on_api_loss"), _spread_expires),

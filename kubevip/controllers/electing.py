@@ -77,6 +77,8 @@ class Electing:
     _campaigns: dict[LeaseKey, _Campaign] = attrs.field(factory=dict, init=False)
     _moving: dict[Vip, LeaseKey] = attrs.field(factory=dict, init=False)
     _conceding: set[Vip] = attrs.field(factory=set, init=False)
+    # VIPs that are being handed over and are wanted again by another Lease: whoever takes the first one may have them.
+    _later: dict[Vip, LeaseKey] = attrs.field(factory=dict, init=False)
     _kept_until: dict[LeaseKey, float] = attrs.field(factory=dict, init=False)
     _deferring: dict[LeaseKey, float] = attrs.field(factory=dict, init=False)
     # VIPs whose Lease was seen with another node, as long as it governs them; and by which one they were until when.
@@ -94,6 +96,10 @@ class Electing:
     def want(self, vip: Vip, lease: LeaseKey) -> None:
         """See ``Holding``."""
         before, target = self._keeper.lease_of(vip), self._moving.pop(vip, None)
+        self._later.pop(vip, None)
+        if vip in self._conceding and before is not None and before != lease and self._is_leaving(before):
+            self._later[vip] = lease
+            return
         self._conceding.discard(vip)
         if before is not None and before != lease and self._is_held_by(before) and self._is_open(lease):
             self._moving[vip] = lease
@@ -106,6 +112,7 @@ class Electing:
     def unwant(self, vip: Vip) -> None:
         """See ``Holding``."""
         before, target = self._keeper.lease_of(vip), self._moving.pop(vip, None)
+        self._later.pop(vip, None)
         self._conceding.discard(vip)
         self._leave(vip)
         self._keeper.unwant(vip)
@@ -123,8 +130,10 @@ class Electing:
 
     def _is_held_by(self, lease: LeaseKey) -> bool:
         """Tell whether what *lease* governs is held here, or may be in a moment."""
-        campaign = self._campaigns.get(lease)
-        return self._keeper.leads(lease) and not (campaign is not None and campaign.leaving)
+        return self._keeper.leads(lease) and not self._is_leaving(lease)
+
+    def _is_leaving(self, lease: LeaseKey) -> bool:
+        return lease in self._campaigns and self._campaigns[lease].leaving
 
     def _is_open(self, lease: LeaseKey) -> bool:
         """Tell whether it isn't known yet who leads *lease*, as far as this node may be the one."""
@@ -192,7 +201,7 @@ class Electing:
                 self._look_at(before, target)
 
     def _changed(self, vip: Vip) -> None:
-        if vip in self._conceding and not self._keeper.holds(vip):
+        if vip in self._conceding and vip not in self._later and not self._keeper.holds(vip):
             self.unwant(vip)
 
     # Driving
@@ -228,8 +237,9 @@ class Electing:
         conceded = [vip for vip in governed if vip in self._conceding]
         if len(conceded) < len(governed) or lease in self._moving.values():
             for vip in conceded:
-                # Its Lease stays here: nobody else could take it.
-                self.unwant(vip)
+                if vip not in self._later:
+                    # Its Lease stays here: nobody else could take it.
+                    self.unwant(vip)
             if campaign is None and not self._stopped:
                 self._begin(lease, tasks)
         elif campaign is None:
@@ -262,6 +272,8 @@ class Electing:
         del self._campaigns[lease]
         self._campaigning.end(lease)
         self._keeper.forget(lease)
+        for vip in [vip for vip in self._later if self._keeper.lease_of(vip) == lease]:
+            self.want(vip, self._later[vip])
         self._look_at(lease)
 
     @staticmethod

@@ -243,8 +243,8 @@ class Services:
         return "; ".join(text for vip in vips if (text := self._conflict(vip)))
 
     def _is_announced(self, key: ServiceKey) -> bool:
-        found = self.announcement(key)
-        return found is not None and any(map(found.announced, found.addresses))
+        outcome = self._outcome.get(key)
+        return isinstance(outcome, Wanted) and any(self._ownership.announced(vip.address) for vip in outcome.vips)
 
     def _conflict(self, vip: Vip) -> str:
         macs = ", ".join(self._ownership.rivals(vip.address))

@@ -8,6 +8,7 @@ knows by which term.
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
@@ -15,7 +16,8 @@ import anyio
 import anyio.abc
 import attrs
 
-from kubevip.custody import GROUP, HOLDER, ZONE, Custody, Facts
+from kubevip.charges import Bury, Change, Look, Step, Write, charge_of
+from kubevip.custody import Custody, Facts, Orders
 from kubevip.election import Cause, Standing
 from kubevip.errors import ApiError, Conflict, NotFound
 from kubevip.kube.nodeleases import NodeLeases
@@ -27,8 +29,8 @@ from kubevip.ports import Observation
 from kubevip.roster import Roster
 from kubevip.runtime.keeper import Keeper
 from kubevip.runtime.retry import Retry
-from kubevip.service import Endpoints, ServiceView, TrafficPolicy
-from kubevip.spreading import Bury, Change, Charge, Look, Spreading, Step, Write
+from kubevip.service import Endpoints, ServiceView
+from kubevip.spreading import Spreading
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +53,14 @@ class OwnElection(Protocol):
 
 @attrs.frozen
 class SpreadStatistics:
-    """A snapshot: nodes that are present, addresses of this node, and how many are on each node."""
+    """A snapshot: this node's *term*, the nodes that are *present*, and how many Services each one has.
+
+    *own* is how many addresses are this node's; *moves* counts from the start.
+    """
 
     term: str
     present: tuple[str, ...]
+    loads: Mapping[str, int]
     own: int
     moves: Mapping[str, int]
 
@@ -86,10 +92,12 @@ class Spread:
     _vips: dict[IPAddress, Vip] = attrs.field(factory=dict, init=False)
     _leaving: dict[IPAddress, Vip] = attrs.field(factory=dict, init=False)
     _entrusted: dict[IPAddress, Vip] = attrs.field(factory=dict, init=False)
+    _asked: dict[ServiceKey, tuple[Vip, ...]] | None = attrs.field(factory=dict, init=False)
     _causes: dict[IPAddress, Cause] = attrs.field(factory=dict, init=False)
     _flying: set[ServiceKey | str] = attrs.field(factory=set, init=False)
     _retry: Retry[ServiceKey | str] = attrs.field(init=False)
     _moves: dict[str, int] = attrs.field(factory=lambda: {"taken": 0, "handed_over": 0, "buried": 0}, init=False)
+    _heeded: str = attrs.field(default="", init=False)
     _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -108,29 +116,17 @@ class Spread:
     def asks(self, key: ServiceKey, view: ServiceView | None, vips: Collection[Vip]) -> Collection[IPAddress]:
         """See ``kubevip.claims.Governance``."""
         ours = [vip.address for vip in vips if vip.address not in self.control_plane]
+        if self._asked is not None:
+            self._asked[key] = tuple(vip for vip in vips if vip.address in ours)
         if view is None or not ours:
             self._spreading.deleted(key)
         else:
-            self._spreading.applied(self._charge(view, ours), self._now())
+            self._spreading.applied(charge_of(view, ours, self.endpoints_of(key)), self._now())
         self._apply()
         if view is None or not self.endpoints_of(key).anywhere:
             for address in ours:
                 self._let_go(address)
         return ()
-
-    def _charge(self, view: ServiceView, addresses: list[IPAddress]) -> Charge:
-        local = view.policy is TrafficPolicy.LOCAL
-        return Charge(
-            key=view.key,
-            uid=view.uid,
-            created=view.created,
-            version=view.version,
-            addresses=tuple(addresses),
-            record=Custody.parse(view.annotations.get(HOLDER, ""), view.uid),
-            group=view.annotations.get(GROUP, "").strip(),
-            zone=view.annotations.get(ZONE, "").strip(),
-            local=self.endpoints_of(view.key).nodes if local else None,
-        )
 
     def objection(self, view: ServiceView) -> str:
         """See ``kubevip.claims.Governance``."""
@@ -223,6 +219,10 @@ class Spread:
             for address in self._entrusted.keys() - self._spreading.own.keys():
                 self._keeper.unwant(self._entrusted.pop(address))
         self._keeper.standing(lease, standing, term)
+        if self._asked is not None:
+            known = (vip for vips in self._asked.values() for vip in vips)
+            self._keeper.sweep(vip for vip in known if vip.address not in self._spreading.own)
+            self._asked = None
 
     def word(self, claim: Claim, base: Record | None) -> str:
         """Return what this node says of itself in its Lease, with a claim to what it was before."""
@@ -241,6 +241,20 @@ class Spread:
             )
         )
 
+    def look(self) -> None:
+        """Heed what somebody asks of this node in its Lease (``kubevip rebalance``)."""
+        record = self.election.record
+        if record is None or not record.request or record.request == self._heeded:
+            return
+        self._heeded = record.request
+        orders = Orders.parse(record.request)
+        if orders is None or orders.term != self._spreading.term:
+            return
+        for key, node in orders.moves.items():
+            log.info("asked to hand over", extra={"service": str(key), "holder": node})
+            self._spreading.wish(key, node)
+        self._wake.set()
+
     def speaks(self) -> bool:
         """Tell whether this node is the one that tells about Services that nobody holds."""
         present = self._roster.present(self._now())
@@ -254,8 +268,7 @@ class Spread:
             self._apply()
 
     def _listed(self, nodes: Collection[str], version: str) -> None:
-        for node in self._roster.listed(nodes, version, self._now()):
-            self._spreading.changed(node)
+        self._spreading.listed(nodes, version, self._now())
         self._apply()
 
     # Driving
@@ -354,14 +367,11 @@ class Spread:
 
     # Telling
 
-    def why(self, key: ServiceKey) -> str:
-        """Say for people why a Service is where it is."""
-        return self._spreading.why(key, self._now())
-
     def statistics(self) -> SpreadStatistics:
         """Return a snapshot."""
         present = tuple(sorted(self._roster.present(self._now())))
-        return SpreadStatistics(self._spreading.term, present, len(self._spreading.own), dict(self._moves))
+        loads = Counter(self._spreading.assignment.on.values())
+        return SpreadStatistics(self._spreading.term, present, loads, len(self._spreading.own), dict(self._moves))
 
     @staticmethod
     def _now() -> float:

@@ -71,7 +71,8 @@ class Stream:
         response = web.StreamResponse(
             headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
         )
-        with self._listening():
+        # A client that goes away while it is told something has heard enough.
+        with self._listening(), contextlib.suppress(ConnectionResetError):
             await response.prepare(request)
             while True:
                 if chunk:

@@ -1,6 +1,11 @@
-"""From the API's objects to the domain's values."""
+"""From the API's objects to the domain's values.
 
-from collections.abc import Sequence
+Thousands of them are kept, and most parts of one are those of many others: such parts are shared.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from kubevip.kube.resources import (
     Condition,
@@ -11,7 +16,7 @@ from kubevip.kube.resources import (
     Service,
 )
 from kubevip.model import ServiceKey
-from kubevip.service import CONFLICT, Endpoints, Ingress, ServiceView, TrafficPolicy
+from kubevip.service import CONFLICT, PREFIX, Endpoints, Ingress, ServiceView, TrafficPolicy
 
 SERVICE_NAME = "kubernetes.io/service-name"
 
@@ -21,13 +26,13 @@ def to_view(service: Service) -> ServiceView:
     metadata, spec = service.metadata, service.spec
     local = spec.external_traffic_policy == TrafficPolicy.LOCAL.value
     return ServiceView(
-        key=ServiceKey(metadata.namespace, metadata.name),
+        key=ServiceKey(sys.intern(metadata.namespace), metadata.name),
         uid=metadata.uid,
-        type=spec.type,
+        type=sys.intern(spec.type),
         load_balancer_class=spec.load_balancer_class,
         load_balancer_ip=spec.load_balancer_ip,
-        annotations=metadata.annotations or {},
-        ports=tuple((port.port, port.protocol) for port in spec.ports),
+        annotations=_of_concern(metadata.annotations or {}),
+        ports=_shared(tuple((port.port, port.protocol) for port in spec.ports)),
         policy=TrafficPolicy.LOCAL if local else TrafficPolicy.CLUSTER,
         ingress=tuple(to_ingress(entry) for entry in service.status.load_balancer.ingress or ()),
         deleting=metadata.deletion_timestamp is not None,
@@ -43,7 +48,17 @@ def _conflict(conditions: Sequence[Condition] | None) -> str:
 
 def to_ingress(entry: LoadBalancerIngress) -> Ingress:
     """Return an entry of the status."""
-    return Ingress(entry.ip, entry.hostname, tuple((port.port, port.protocol) for port in entry.ports or ()))
+    return Ingress(entry.ip, entry.hostname, _shared(tuple((port.port, port.protocol) for port in entry.ports or ())))
+
+
+def _of_concern(annotations: Mapping[str, str]) -> Mapping[str, str]:
+    """Leave out what others have written: kubectl alone keeps the whole manifest in one."""
+    return {sys.intern(name): text for name, text in annotations.items() if name.startswith(PREFIX)}
+
+
+@lru_cache(maxsize=1024)
+def _shared(ports: tuple[tuple[int, str], ...]) -> tuple[tuple[int, str], ...]:
+    return ports
 
 
 def slice_endpoints(found: EndpointSlice, node: str, *, name_nodes: bool = False) -> Endpoints:
@@ -70,7 +85,7 @@ def object_endpoints(found: EndpointsObject, node: str, *, name_nodes: bool = Fa
 def slice_owner(found: EndpointSlice) -> ServiceKey | None:
     """Return the Service that a slice belongs to."""
     name = (found.metadata.labels or {}).get(SERVICE_NAME)
-    return ServiceKey(found.metadata.namespace, name) if name else None
+    return ServiceKey(sys.intern(found.metadata.namespace), name) if name else None
 
 
 def _takes_traffic(conditions: EndpointConditions) -> bool:
@@ -78,5 +93,16 @@ def _takes_traffic(conditions: EndpointConditions) -> bool:
 
 
 def _count(nodes: Sequence[str | None], node: str, name_nodes: bool) -> Endpoints:
-    names = frozenset(each for each in nodes if each) if name_nodes else frozenset()
-    return Endpoints(len(nodes), sum(1 for each in nodes if each == node), names)
+    names = frozenset(sys.intern(each) for each in nodes if each) if name_nodes else frozenset[str]()
+    return _endpoints(len(nodes), sum(1 for each in nodes if each == node), names)
+
+
+def add_up(counts: Sequence[Endpoints]) -> Endpoints:
+    """Return the sum of what the slices of a Service have."""
+    total = sum(counts, Endpoints())
+    return _endpoints(total.anywhere, total.here, total.nodes)
+
+
+@lru_cache(maxsize=4096)
+def _endpoints(anywhere: int, here: int, nodes: frozenset[str]) -> Endpoints:
+    return Endpoints(anywhere, here, nodes)

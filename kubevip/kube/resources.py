@@ -1,5 +1,6 @@
 """The kinds that kubevip reads, as typed structures that msgspec decodes in one step; other fields are skipped."""
 
+import sys
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -41,7 +42,8 @@ class Object(Struct):
     @property
     def key(self) -> ObjectKey:
         """Namespace and name."""
-        return ObjectKey(self.metadata.namespace, self.metadata.name)
+        # Many keys are kept, of few namespaces.
+        return ObjectKey(sys.intern(self.metadata.namespace), self.metadata.name)
 
 
 class ServicePort(Struct):

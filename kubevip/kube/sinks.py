@@ -5,7 +5,7 @@ from typing import Protocol
 
 import attrs
 
-from kubevip.kube.convert import object_endpoints, slice_endpoints, slice_owner, to_view
+from kubevip.kube.convert import add_up, object_endpoints, slice_endpoints, slice_owner, to_view
 from kubevip.kube.resources import EndpointSlice, EndpointsObject, Service
 from kubevip.model import ObjectKey, ServiceKey
 from kubevip.service import Endpoints, ServiceView
@@ -60,7 +60,7 @@ class SliceSink:
     _services: Knower
     _name_nodes: bool = False
     _slices: dict[ObjectKey, tuple[ServiceKey, Endpoints]] = attrs.field(factory=dict, init=False)
-    _of: dict[ServiceKey, set[ObjectKey]] = attrs.field(factory=dict, init=False)
+    _of: dict[ServiceKey, tuple[ObjectKey, ...]] = attrs.field(factory=dict, init=False)
 
     def applied(self, found: EndpointSlice) -> None:
         """The slice is there."""
@@ -79,16 +79,19 @@ class SliceSink:
     def _replace(self, key: ObjectKey, owner: ServiceKey | None, endpoints: Endpoints) -> None:
         before = self._slices.pop(key, None)
         if before is not None:
-            self._of[before[0]].discard(key)
+            self._of[before[0]] = tuple(each for each in self._of[before[0]] if each != key)
         if owner is not None:
+            known = self._of.get(owner, ())
+            # One key for all slices of a Service: most of what is kept here is keys.
+            owner = self._slices[known[0]][0] if known else owner
             self._slices[key] = (owner, endpoints)
-            self._of.setdefault(owner, set()).add(key)
+            self._of[owner] = (*known, key)
         for each in {owner, before[0] if before else None} - {None}:
             assert each is not None
             self._sum_up(each)
 
     def _sum_up(self, owner: ServiceKey) -> None:
-        total = sum((self._slices[key][1] for key in self._of[owner]), Endpoints())
+        total = add_up([self._slices[key][1] for key in self._of[owner]])
         if not self._of[owner]:
             del self._of[owner]
         self._services.endpoints(owner, total)

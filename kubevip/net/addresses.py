@@ -48,7 +48,7 @@ class KernelAddresses:
     _host_scope_on_loopback: bool = attrs.field(default=True, kw_only=True)
     _requests: netlink.Requests | None = attrs.field(default=None, init=False)
     _one_at_a_time: anyio.CapacityLimiter = attrs.field(factory=lambda: anyio.CapacityLimiter(1), init=False)
-    _put: dict[tuple[IPAddress, str], Vip] = attrs.field(factory=dict, init=False)
+    _put: set[Vip] = attrs.field(factory=set, init=False)
 
     async def __aenter__(self) -> Self:
         """Open the netlink socket."""
@@ -71,18 +71,16 @@ class KernelAddresses:
             except LinkNotFound as error:
                 failed[vip] = error
         failed |= await self._carry_out(requests, "putting {0} on {0.interface}", not_after)
-        new = [vip for vip, _lifetime in vips if vip not in failed and (vip.address, vip.interface) not in self._put]
+        new = [vip for vip, _lifetime in vips if vip not in self._put and vip not in failed]
         await self._wait_until_taken(vip.address for vip in new if vip.family is Family.IPV6)
-        for vip, _lifetime in vips:
-            if vip not in failed:
-                self._put[vip.address, vip.interface] = vip
+        self._put.update(vip for vip in new if vip not in failed)
         return failed
 
     async def remove(self, vips: Sequence[Vip]) -> Mapping[Vip, NetworkError]:
         """Remove each VIP from its link; see ``kubevip.ports.Addresses``."""
         requests: dict[int, tuple[Vip, bytes]] = {}
         for sequence, vip in enumerate(vips):
-            self._put.pop((vip.address, vip.interface), None)
+            self._put.discard(vip)
             try:
                 index = self._monitor.get(vip.interface).index
             except LinkNotFound:
@@ -125,7 +123,8 @@ class KernelAddresses:
         """Call *removed* with each address that goes; see ``kubevip.ports.Addresses``."""
 
         def overflow(present: AbstractSet[tuple[IPAddress, str]]) -> None:
-            for address, interface in [place for place in self._put if place not in present]:
+            places = [(vip.address, vip.interface) for vip in self._put]
+            for address, interface in [place for place in places if place not in present]:
                 removed(address, interface)
 
         return self._monitor.subscribe_addresses(removed, overflow)

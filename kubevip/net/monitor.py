@@ -48,6 +48,8 @@ class Monitor:
     _links: dict[int, netlink.LinkMessage] = attrs.field(factory=dict, init=False)
     _described: dict[str, Link] = attrs.field(factory=dict, init=False)
     _own: dict[tuple[IPAddress, int], netlink.AddressMessage] = attrs.field(factory=dict, init=False)
+    # The first interface that has an address, made of *_own* when it is asked for: with each renewal, for each VIP.
+    _places: dict[IPAddress, int] | None = attrs.field(default=None, init=False)
     _on_removed: list[Callable[[IPAddress, str], None]] = attrs.field(factory=list, init=False)
     _on_overflow: list[Callable[[AbstractSet[tuple[IPAddress, str]]], None]] = attrs.field(factory=list, init=False)
     _on_link: list[Callable[[str], None]] = attrs.field(factory=list, init=False)
@@ -112,7 +114,10 @@ class Monitor:
 
     def own(self, address: IPAddress) -> str | None:
         """Return the interface that has *address* as the node's own; see ``kubevip.ports.Links``."""
-        return next((self.name_of(index) for known, index in self._own if known == address), None)
+        if self._places is None:
+            self._places = dict(reversed(self._own))
+        index = self._places.get(address)
+        return self.name_of(index) if index is not None else None
 
     def towards(self, address: IPAddress) -> tuple[str, int] | None:
         """Return interface and prefix length of the network that *address* is in; see ``kubevip.ports.Links``."""
@@ -154,6 +159,10 @@ class Monitor:
             addresses=tuple(address for address, where in self._own if where == message.index),
         )
 
+    def _forget_described(self) -> None:
+        self._described.clear()
+        self._places = None
+
     def _link_local(self, index: int) -> IPv6Address | None:
         for address, where in self._own:
             if where == index and isinstance(address, IPv6Address) and address.is_link_local:
@@ -184,7 +193,7 @@ class Monitor:
                 self._take_address(message)
 
     def _take_link(self, message: netlink.LinkMessage) -> None:
-        self._described.clear()
+        self._forget_described()
         before = self._links.get(message.index)
         if message.removed:
             self._links.pop(message.index, None)
@@ -200,10 +209,10 @@ class Monitor:
     def _take_address(self, message: netlink.AddressMessage) -> None:
         if message.removed:
             if self._own.pop((message.address, message.index), None) is not None:
-                self._described.clear()
+                self._forget_described()
         elif message.proto != netlink.OUR_PROTO and not message.flags & netlink.IFA_F_DEPRECATED:
             self._own[message.address, message.index] = message
-            self._described.clear()
+            self._forget_described()
         if message.removed:
             for removed in tuple(self._on_removed):
                 removed(message.address, self.name_of(message.index))
@@ -220,7 +229,7 @@ class Monitor:
             answers = requests.all(netlink.RTM_GETADDR)
         self._links = {link.index: link for link in links}
         self._own.clear()
-        self._described.clear()
+        self._forget_described()
         addresses = [found for kind, body in answers if (found := netlink.parse_address(kind, body))]
         for found in addresses:
             self._take_address(found)

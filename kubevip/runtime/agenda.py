@@ -7,6 +7,7 @@ first time, those that came first have to be renewed.
 
 import asyncio
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from itertools import islice
 
 import attrs
@@ -23,12 +24,12 @@ ARRIVALS = 256
 class Agenda:
     """VIPs that are to be looked at.
 
-    *is_renewal* tells those that stay as they are, but for a renewal, and *is_arrival* those that are to be put on
-    their links. All others are looked at at once.
+    *renewals* returns those of some VIPs that stay as they are, but for a renewal, and *arrivals* those that are to be
+    put on their links. All others are looked at at once.
     """
 
-    _is_renewal: Callable[[Vip], bool]
-    _is_arrival: Callable[[Vip], bool]
+    _renewals_among: Callable[[AbstractSet[Vip]], AbstractSet[Vip]]
+    _arrivals_among: Callable[[AbstractSet[Vip]], AbstractSet[Vip]]
 
     _due: set[Vip] = attrs.field(factory=set, init=False)
     # In the order in which they came: if renewals are slower than they ought to be, all get their turn.
@@ -56,20 +57,16 @@ class Agenda:
             self._wake.set()
         return taken
 
-    def _sort(self, vips: Iterable[Vip]) -> set[Vip]:
+    def _sort(self, vips: set[Vip]) -> set[Vip]:
         """Put *vips* where they belong; return those that can't wait."""
-        urgent = set()
-        for vip in vips:
-            renewal = self._is_renewal(vip)
-            arrival = not renewal and self._is_arrival(vip)
-            for chosen, queue in ((renewal, self._renewals), (arrival, self._arrivals)):
-                if chosen:
-                    queue[vip] = None
-                else:
-                    queue.pop(vip, None)
-            if not (renewal or arrival):
-                urgent.add(vip)
-        return urgent
+        renewals = self._renewals_among(vips)
+        others = vips - renewals
+        arrivals = self._arrivals_among(others)
+        for chosen, queue in ((renewals, self._renewals), (arrivals, self._arrivals)):
+            for vip in queue.keys() & (vips - chosen):
+                del queue[vip]
+            queue.update(dict.fromkeys(chosen))
+        return others - arrivals
 
     async def wait(self) -> None:
         """Wait until there is something to look at."""

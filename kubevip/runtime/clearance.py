@@ -15,6 +15,7 @@ A conflict is reported with the MAC address of the other machine.
 import asyncio
 import enum
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 
 import anyio
 import attrs
@@ -75,6 +76,10 @@ class Clearance:
     def has(self, vip: Vip) -> bool:
         """Tell whether *vip* may be put on its link."""
         return vip in self._clear
+
+    def lacking(self, vips: AbstractSet[Vip]) -> AbstractSet[Vip]:
+        """Return those of *vips* that may not be put on their links, or not yet."""
+        return vips - self._clear
 
     def contested(self) -> dict[Vip, str]:
         """Return the VIPs that are left to another machine, with its MAC address."""

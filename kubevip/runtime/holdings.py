@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 import anyio
 import attrs
@@ -44,6 +45,7 @@ class Holdings(Mapping[Vip, Held]):
     _tell: Callable[[Vip], None]
 
     _held: dict[Vip, Held] = attrs.field(factory=dict, init=False)
+    _announced: set[Vip] = attrs.field(factory=set, init=False)
     _refuted: set[Vip] = attrs.field(factory=set, init=False)
     # All that ever were: nearly always the two of host routes, so that a VIP is found by address and interface.
     _prefix_lengths: set[int] = attrs.field(factory=set, init=False)
@@ -58,6 +60,16 @@ class Holdings(Mapping[Vip, Held]):
     def __len__(self) -> int:
         return len(self._held)
 
+    @property
+    def entries(self) -> Mapping[Vip, Held]:
+        """The same, for those who look up thousands."""
+        return self._held
+
+    @property
+    def announced(self) -> AbstractSet[Vip]:
+        """Those that are on their links, and announced."""
+        return self._announced
+
     def is_on_link(self, vip: Vip) -> bool:
         """Tell whether the address is on its link now."""
         held = self._held.get(vip)
@@ -65,8 +77,7 @@ class Holdings(Mapping[Vip, Held]):
 
     def is_announced(self, vip: Vip) -> bool:
         """Tell whether it is on its link, and announced."""
-        held = self._held.get(vip)
-        return held is not None and held.ends is not None and held.announced
+        return vip in self._announced
 
     async def hold(self, steps: Sequence[Hold]) -> Outcome:
         """Put addresses and announce them, chunk by chunk: while the kernel has one, the one before is announced.
@@ -95,10 +106,16 @@ class Holdings(Mapping[Vip, Held]):
         put = await self._putting.put(steps)
         for vip, ends in put.ends.items():
             known = self._held.get(vip)
-            self._held[vip] = Held(vip, ends, known is not None and known.announced)
-            self._prefix_lengths.add(vip.prefix_length)
+            self._held[vip] = held = Held(vip, ends, known is not None and known.announced)
+            if known is None or known.ends is None:
+                self._prefix_lengths.add(vip.prefix_length)
+                self._count(held)
         outcome.late.update(put.late)
         return put
+
+    def _count(self, held: Held) -> None:
+        if held.announced and held.ends is not None:
+            self._announced.add(held.vip)
 
     async def _finish(self, put: Put, outcome: Outcome) -> None:
         """Announce what is on its link."""
@@ -116,7 +133,8 @@ class Holdings(Mapping[Vip, Held]):
         # What was refuted while others were still being announced is looked at again.
         announced = [vip for vip in still if vip not in failed and vip in self._held and vip not in self._refuted]
         for vip in announced:
-            self._held[vip] = Held(vip, self._held[vip].ends, announced=True)
+            self._held[vip] = held = Held(vip, self._held[vip].ends, announced=True)
+            self._count(held)
             self._tell(vip)
         self._log.write(logging.INFO, "holding", announced)
         return failed
@@ -127,6 +145,7 @@ class Holdings(Mapping[Vip, Held]):
             announcer.pause(vip for vip in vips if vip.family is family)
         for vip in vips:
             self._held[vip] = attrs.evolve(self._held[vip], announced=False)
+            self._announced.discard(vip)
             self._tell(vip)
 
     def refute(self, vips: Collection[Vip]) -> list[Vip]:
@@ -141,6 +160,7 @@ class Holdings(Mapping[Vip, Held]):
         for family, announcer in self._announcers.items():
             await announcer.withdraw(vip for vip in vips if vip.family is family)
         self._refuted.difference_update(vips)
+        self._announced.difference_update(vips)
         before = {vip: self._held.pop(vip) for vip in vips}
         failed = await self._addresses.remove(tuple(vips))
         for vip in vips:
@@ -165,6 +185,7 @@ class Holdings(Mapping[Vip, Held]):
         for vip in vips:
             if vip in self._held:
                 self._held[vip] = attrs.evolve(self._held[vip], ends=None, announced=False)
+                self._announced.discard(vip)
 
     async def find(self, vips: Collection[Vip]) -> Collection[Vip]:
         """Return those of *vips* that are on their links, held by us or not."""

@@ -12,6 +12,7 @@ It is level-triggered: whatever changed only marks VIPs as to be looked at.
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 import anyio
 import attrs
@@ -91,6 +92,7 @@ class Keeper:
     _putting: Putting = attrs.field(init=False)
     _tidy: set[LeaseKey] = attrs.field(factory=set, init=False)
     _untidy: set[LeaseKey] = attrs.field(factory=set, init=False)
+    _strays: set[Vip] = attrs.field(factory=set, init=False)
     _healed: int = attrs.field(default=0, init=False)
     _conflicts: int = attrs.field(default=0, init=False)
     _busy_since: float | None = attrs.field(default=None, init=False)
@@ -101,12 +103,12 @@ class Keeper:
         self._held = Holdings(
             self._addresses, self._announcers, self._putting, self._log, self.may_announce, self._tell
         )
-        self._agenda = Agenda(lambda vip: self.term_of(vip) is not None, self._mandates.may_claim)
+        self._agenda = Agenda(self._renewals_among, self._arrivals_among)
         self._handover = Handover(self._announcers, self._links.get, self._look_at)
         self._clearance = Clearance(self._announcers, self._links.get, self._held.find, self._look_at, self._contested)
         self._retry = Retry(self._look_at)
         for announcer in self._announcers.values():
-            announcer.may_announce = self.may_announce
+            announcer.may_announce, announcer.refuted = self.may_announce, self.reannounce
 
     # What is wanted
 
@@ -144,12 +146,17 @@ class Keeper:
         if not self._mandates.unassign(vip):
             return
         self._clearance.forget((vip,))
-        if vip in self._held and self._carries(vip.interface):
+        if self._lingers(vip):
             self._held.announce_no_more((vip,))
             self._handover.begin((vip,), self._now() + self.linger)
         else:
             self._handover.forget((vip,))
         self._look_at((vip,))
+
+    def sweep(self, vips: Iterable[Vip]) -> None:
+        """Remove what another process of this agent has left of *vips*, which other nodes are to hold now."""
+        self._strays.update(vips)
+        self._agenda.wake()
 
     def yield_to(self, vip: Vip, mac: str, pause: float) -> None:
         """Let go of *vip* because of another machine; after *pause* seconds hold it again when that is silent."""
@@ -220,6 +227,7 @@ class Keeper:
             self._mandates.leave(lease)
             vips += (vip for vip in self._mandates.governed_by(lease) if vip in self._held)
         self._handover.watch(vips)
+        self._look_at(vip for vip in vips if not self._lingers(vip))
 
     def forget(self, lease: LeaseKey) -> None:
         """Drop what is known of *lease*, for which nobody campaigns here any more."""
@@ -346,25 +354,17 @@ class Keeper:
 
     async def _reconcile(self) -> None:
         dirty = self._agenda.take()
-        led = {
-            vip: term
-            for vip in dirty
-            if (term := self._mandates.term(vip)) is not None and (vip in self._held or self._mandates.may_claim(vip))
-        }
-        # What is on our link needs no asking: to remove it for that would be an outage.
-        self._clearance.grant(vip for vip in led if self._held.is_on_link(vip) and not self._clearance.rival(vip))
-        self._clearance.seek(led, Manner.YIELD)
-        desired = {vip: term for vip, term in led.items() if self._clearance.has(vip)}
+        desired = self._desired(dirty)
         plan = reconcile.plan(
             dirty,
             desired=desired,
-            held=self._held,
+            held=self._held.entries,
             keep=self._handover.lingering(),
             dear={Family.IPV6} if len(self._held) > MANY else (),
             lag=self._putting.lag,
             now=self._now(),
         )
-        for vip in dirty:
+        for vip in self._retry.among(dirty):
             if vip not in self._held and self._mandates.term(vip) is None:
                 # There is nothing left that could fail.
                 self._retry.forget(vip)
@@ -372,6 +372,31 @@ class Keeper:
         if plan.hold:
             await self._hold(plan.hold)
         await self._tidy_up()
+
+    def _desired(self, vips: AbstractSet[Vip]) -> Mapping[Vip, Term]:
+        """Return those of *vips* that are to be held, and need no asking, or have been asked for."""
+        led: Mapping[Vip, Term] = self._mandates.terms(vips)
+        if self._mandates.leaving:
+            led = {vip: term for vip, term in led.items() if self._mandates.may_claim(vip) or self._lingers(vip)}
+        lacking = self._clearance.lacking(led.keys())
+        if not lacking:
+            return led
+        # What is on our link needs no asking: to remove it for that would be an outage.
+        self._clearance.grant(vip for vip in lacking if self._held.is_on_link(vip) and not self._clearance.rival(vip))
+        self._clearance.seek(lacking, Manner.YIELD)
+        lacking = self._clearance.lacking(lacking)
+        return {vip: term for vip, term in led.items() if vip not in lacking}
+
+    def _renewals_among(self, vips: AbstractSet[Vip]) -> AbstractSet[Vip]:
+        return self._mandates.terms(self._held.announced & vips).keys()
+
+    def _arrivals_among(self, vips: AbstractSet[Vip]) -> AbstractSet[Vip]:
+        terms = self._mandates.terms(vips)
+        return {vip for vip in terms if self._mandates.may_claim(vip)} if self._mandates.leaving else terms.keys()
+
+    def _lingers(self, vip: Vip) -> bool:
+        """Tell whether *vip* stays for a successor: nobody is reached by a link that is down, so it goes before."""
+        return vip in self._held and self._carries(vip.interface)
 
     async def _release(self, vips: Collection[Vip]) -> None:
         if not vips:
@@ -384,17 +409,19 @@ class Keeper:
 
     async def _hold(self, steps: Sequence[Hold]) -> None:
         outcome = await self._held.hold(steps)
-        for step in steps:
-            if step.vip not in outcome.failed and step.vip not in outcome.late:
-                self._retry.forget(step.vip)
+        unfinished = outcome.failed.keys() | outcome.late
+        self._retry.forget_all(step.vip for step in steps if step.vip not in unfinished)
         self._look_at(outcome.late)
         self._fail(outcome.failed, "holding")
 
     def _paced_families(self) -> set[Family]:
-        return {vip.family for vip in self._held if self._mandates.term(vip) is not None}
+        return {vip.family for vip in self._mandates.terms(self._held.entries.keys())}
 
     async def _tidy_up(self) -> None:
         """Remove what another agent left on our links, when it is known who leads."""
+        if self._strays:
+            strays, self._strays = self._strays, set()
+            await remove_leftovers(self._addresses, [vip for vip in strays if vip not in self._held], keep=())
         while self._untidy:
             lease = self._untidy.pop()
             vips = self._mandates.governed_by(lease)

@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 
 import attrs
 
@@ -87,6 +88,25 @@ class Mandates:
         lease = self._leases.get(vip)
         term = self._terms.get(lease) if lease is not None else None
         return term if term is not None and asyncio.get_running_loop().time() < term.until else None
+
+    def terms(self, vips: AbstractSet[Vip]) -> dict[Vip, Term]:
+        """Return those of *vips* that are to be held here now, each with its term.
+
+        A renewal asks for thousands: no hash of them is computed anew for that.
+        """
+        if len(vips) <= len(self._terms):
+            return {vip: term for vip in vips if (term := self.term(vip)) is not None}
+        now = asyncio.get_running_loop().time()
+        found: dict[Vip, Term] = {}
+        for lease, term in self._terms.items():
+            if now < term.until and lease in self._vips:
+                found.update(dict.fromkeys(self._vips[lease] & vips, term))
+        return found
+
+    @property
+    def leaving(self) -> AbstractSet[LeaseKey]:
+        """The Leases that this node is about to release."""
+        return self._leaving
 
     def since(self, vip: Vip) -> float:
         """Return since when *vip* has been to be held here; now, where it isn't."""

@@ -44,7 +44,11 @@ class Putting:
     async def put(self, steps: Sequence[Hold]) -> Put:
         """Put what *steps* ask for on its links."""
         failed = self._refuse(step.vip for step in steps)
-        wanted = [(step.vip, step.lifetime) for step in steps if step.lifetime is not None and step.vip not in failed]
+        wanted = [
+            (step.vip, step.lifetime)
+            for step in steps
+            if step.lifetime is not None and not (failed and step.vip in failed)
+        ]
         if not wanted:
             return Put(tuple(steps), {}, failed, ())
         not_after = min(step.until for step in steps)
@@ -54,7 +58,7 @@ class Putting:
         self.lag = finished - asked if finished - asked > NOTICEABLE else 0.0
         missed = [vip for vip, error in refused.items() if isinstance(error, TooLate)]
         failed |= {vip: error for vip, error in refused.items() if vip not in missed}
-        done = [(vip, lifetime) for vip, lifetime in wanted if vip not in refused]
+        done = [(vip, lifetime) for vip, lifetime in wanted if vip not in refused] if refused else wanted
         if finished < not_after:
             return Put(tuple(steps), {vip: asked + lifetime for vip, lifetime in done}, failed, tuple(missed))
         # Where the kernel took so long that lifetimes may be too long, all are to be put again.

@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Generic, TypeVar
 
 import anyio
@@ -37,6 +38,10 @@ class Retry(Generic[Key]):
         self._wake.set()
         return known is None or known.text != str(error)
 
+    def among(self, keys: AbstractSet[Key]) -> AbstractSet[Key]:
+        """Return those of *keys* that have failed."""
+        return self._failures.keys() & keys
+
     def hurry(self) -> None:
         """Try all that waits for its pause to end at once."""
         now = asyncio.get_running_loop().time()
@@ -47,6 +52,12 @@ class Retry(Generic[Key]):
     def forget(self, key: Key) -> None:
         """*key* has succeeded, or doesn't matter any more."""
         self._failures.pop(key, None)
+
+    def forget_all(self, keys: Iterable[Key]) -> None:
+        """*keys* have succeeded, all of them."""
+        if self._failures:
+            for key in keys:
+                self._failures.pop(key, None)
 
     def failing(self) -> Mapping[Key, str]:
         """Return what fails now, and why."""

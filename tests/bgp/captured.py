@@ -60,7 +60,8 @@ GOBGP = {
             families=BOTH,
             four_octet_as=65002,
             route_refresh=True,
-            others=((73, b"\x02vm\x00"), (5, bytes.fromhex("000100010002"))),
+            extended_next_hop=True,
+            others=((73, b"\x02vm\x00"),),
         ),
     ),
 }

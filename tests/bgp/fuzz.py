@@ -1,14 +1,16 @@
 """A fuzz target for the parsers: damages messages that real speakers sent, for ever or for some seconds.
 
-``python -m tests.bgp.fuzz [seconds] [seed]`` prints the seed. ``parse_one`` is what coverage-guided fuzzers call.
+``python -m tests.bgp.fuzz [seconds] [seed]`` prints the seed. ``python -m tests.bgp.fuzz guided [corpus] [options]``
+lets atheris look for ways through the parsers, where that is installed (``pip install atheris``).
 """
 
+import importlib
 import random
 import sys
 import time
 from contextlib import suppress
 
-from kubevip_bgp import bfd
+from kubevip_bgp import advertisements, bfd
 from kubevip_bgp.messages import Stream, Terms
 from kubevip_bgp.notification import ProtocolError
 
@@ -24,7 +26,7 @@ TERMS = [
 
 
 def parse_one(data: bytes) -> None:
-    """Read *data* as messages by all terms, and as a BFD packet; anything but a known refusal is a bug."""
+    """Read *data* as messages by all terms, as a BFD packet, and as a frame; anything but a known refusal is a bug."""
     for terms in TERMS:
         stream = Stream(terms)
         stream.feed(data)
@@ -33,6 +35,8 @@ def parse_one(data: bytes) -> None:
                 str(message)
     with suppress(bfd.Malformed):
         bfd.decode(data[19:])
+    for kind in (advertisements.SOLICITATION, advertisements.ADVERTISEMENT):
+        advertisements.sender_of(data, kind)
 
 
 def damaged(rng: random.Random) -> bytes:
@@ -54,7 +58,21 @@ def damaged(rng: random.Random) -> bytes:
     return bytes(data)
 
 
+def guided() -> None:
+    """Let atheris choose what to read, by which lines it reaches."""
+    try:
+        atheris = importlib.import_module("atheris")
+    except ImportError:
+        sys.exit("atheris isn't installed; the same without it: python -m tests.bgp.fuzz")
+    atheris.instrument_all()
+    atheris.Setup([sys.argv[0], *sys.argv[2:]], parse_one)
+    atheris.Fuzz()
+
+
 def main() -> None:
+    if sys.argv[1:2] == ["guided"]:
+        guided()
+        return
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else float("inf")
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.SystemRandom().randrange(2**32)
     print(f"seed {seed}", flush=True)

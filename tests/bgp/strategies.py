@@ -31,7 +31,7 @@ def restarts(draw):
 
 
 other_capabilities = st.lists(
-    st.tuples(st.integers(0, 255).filter(lambda code: code not in (1, 2, 6, 64, 65)), st.binary(max_size=40)),
+    st.tuples(st.integers(0, 255).filter(lambda code: code not in (1, 2, 5, 6, 64, 65)), st.binary(max_size=40)),
     max_size=12,
 ).map(tuple)
 capabilities = st.builds(
@@ -40,6 +40,7 @@ capabilities = st.builds(
     four_octet_as=as_number,
     route_refresh=st.booleans(),
     extended_message=st.booleans(),
+    extended_next_hop=st.booleans(),
     graceful_restart=st.none() | restarts(),
     others=other_capabilities,
 )

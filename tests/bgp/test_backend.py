@@ -6,10 +6,10 @@ from ipaddress import IPv4Address, ip_address, ip_network
 
 import pytest
 from kubevip_bgp import BgpBackend
+from kubevip_bgp.agreement import Ended, Heard
 from kubevip_bgp.messages import Update
 from kubevip_bgp.neighbors import Neighbor
 from kubevip_bgp.peer import Peer
-from kubevip_bgp.session import Ended, Heard
 from kubevip_bgp.sockets import Source
 from kubevip_bgp.speaker import Identity, Speaker
 

@@ -41,6 +41,18 @@ def test_link_local_session_has_both_addresses():
     assert hops == {Afi.IPV4: (V4,), Afi.IPV6: (V6, IPv6Address("fe80::1"))}
 
 
+def test_node_without_an_ipv4_address_is_reached_by_its_ipv6_address_where_both_sides_agree():
+    local, alone = ip_address("fe80::1%eth9"), {"eth9": ()}
+    plain = ip_address("fe80::1")
+    assert own_next_hops(local, NextHops(), alone, extended=True)[Afi.IPV4] == (plain, plain)
+    assert Afi.IPV4 not in own_next_hops(local, NextHops(), alone)
+
+
+def test_ipv4_address_of_the_interface_goes_before_an_ipv6_address_for_ipv4():
+    local, both = ip_address("fe80::1%eth9"), {"eth9": (ip_address("10.0.0.1"),)}
+    assert own_next_hops(local, NextHops(), both, extended=True)[Afi.IPV4] == (ip_address("10.0.0.1"),)
+
+
 def test_link_local_session_of_a_node_with_nothing_else_has_that_address_twice():
     hops = own_next_hops(IPv6Address("fe80::1%eth0"), OWN, {"eth0": (IPv6Address("fe80::1"),)})
     assert hops == {Afi.IPV6: (IPv6Address("fe80::1"), IPv6Address("fe80::1"))}

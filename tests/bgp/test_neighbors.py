@@ -2,10 +2,12 @@
 
 from ipaddress import IPv4Address, IPv6Address
 
+import attrs
 import pytest
 from kubevip_bgp.neighbors import Detection, Malformed, Neighbor, NextHops, parse_neighbors
 
 ONE = Neighbor(address=IPv4Address("10.0.0.1"), number=65001)
+ROUTER = Neighbor(address=IPv6Address("::%eth1"), number=65001, interface="eth1")
 OWN = NextHops()
 
 
@@ -21,6 +23,11 @@ def read(text, next_hops=OWN):
         ("10.0.0.1:65001:::", (ONE,)),
         ("10.0.0.1:65001:a]b[c", (Neighbor(address=ONE.address, number=65001, password="a]b[c"),)),
         (" 10.0.0.1:65001 , ", (ONE,)),
+        ("unnumbered:eth1:65001", (ROUTER,)),
+        (
+            "unnumbered:eth1:65001:hush:false:1790::true;50;50;3",
+            (attrs.evolve(ROUTER, password="hush", port=1790, detection=Detection(receive=0.05, transmit=0.05)),),
+        ),
         (
             "10.0.0.1:65001:hush:true:1790",
             (Neighbor(address=ONE.address, number=65001, password="hush", multihop=True, port=1790),),
@@ -56,6 +63,12 @@ def test_peers_read_as_kube_vip_reads_them(text, expected):
     assert read(text) == expected
 
 
+def test_unnumbered_peer_is_called_by_its_interface_and_has_no_address_yet():
+    assert ROUTER.name == "unnumbered:eth1"
+    assert not ROUTER.found
+    assert ONE.found
+
+
 def test_several_peers_keep_their_order():
     assert [each.number for each in read("10.0.0.1:65001,[fd00::1]:65002,10.0.0.3:65003")] == [65001, 65002, 65003]
 
@@ -87,7 +100,10 @@ def test_next_hops_of_all_are_those_of_peers_that_say_nothing():
         ("10.0.0.1:65001:::::true;50", "bfd 'true;50'; write enabled;300;300;3"),
         ("10.0.0.1:65001:::::on;50;50;3", "bfd 'on'; write true or false"),
         ("10.0.0.1:65001::::::", "there are 8 fields"),
-        ("unnumbered:eth0:65001", "unnumbered peers are not there yet"),
+        ("unnumbered", "unnumbered:: interface ''; write unnumbered:<interface>:<AS>, such as unnumbered:eth1:65001"),
+        ("unnumbered:eth0", "unnumbered:eth0: AS ''"),
+        ("unnumbered:an-interface-too-long:65001", "interface 'an-interface-too-long'"),
+        ("unnumbered:[fe80::1%eth0]:65001", "interface 'fe80::1%eth0'"),
     ],
 )
 def test_peer_that_can_not_be_is_named_with_what_would_be_right(text, said):

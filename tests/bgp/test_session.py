@@ -4,13 +4,14 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import attrs
 import pytest
+from kubevip_bgp.agreement import Ended, Established, Heard, Local, Opened, keeps_own
 from kubevip_bgp.capabilities import Capabilities, GracefulRestart
 from kubevip_bgp.fsm import State
 from kubevip_bgp.messages import KEEPALIVE, Keepalive, Open, RouteRefresh, Stream, Update, encode
 from kubevip_bgp.notification import Notification
 from kubevip_bgp.prefixes import Afi
 from kubevip_bgp.routes import Export, Route, Told
-from kubevip_bgp.session import Ended, Established, Heard, Local, Opened, Session, keeps_own
+from kubevip_bgp.session import Session
 
 US = Local(number=65000, identifier=IPv4Address("10.0.0.1"), peer_number=4200000001, hold_time=30, keepalive=10)
 THEM = Local(number=4200000001, identifier=IPv4Address("10.0.0.2"), peer_number=65000, hold_time=9, keepalive=0)

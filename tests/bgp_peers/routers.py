@@ -157,13 +157,16 @@ class Frr(Router):
         options = f" neighbor {NODE[0]} password {password}" if password else ""
         config.write_text(FRR.format(theirs=THEIRS, ours=OURS, node=NODE[0], options=options))
         program("vtysh")
-        # bgpd leaves root behind for a user of its own.
+        self._let_in()
+        command = [program("bgpd"), "-f", str(config), "-Z", "-P", "0", "-i", str(self.directory / "pid")]
+        self.start([*command, "--vty_socket", str(self.directory)])
+
+    def _let_in(self):
+        """Open the directory: the daemons leave root behind for a user of their own."""
         for path in (self.directory, *self.directory.parents):
             with contextlib.suppress(OSError):
                 path.chmod(0o755)
         self.directory.chmod(0o777)
-        command = [program("bgpd"), "-f", str(config), "-Z", "-P", "0", "-i", str(self.directory / "pid")]
-        self.start([*command, "--vty_socket", str(self.directory)])
 
     async def routes(self):
         found = set()
@@ -174,6 +177,40 @@ class Frr(Router):
             with contextlib.suppress(ValueError):
                 found |= set(json.loads(shown).get("routes", {}))
         return found
+
+
+UNNUMBERED_FRR = """\
+hostname router
+router bgp {theirs}
+ bgp router-id 10.7.0.2
+ no bgp ebgp-requires-policy
+ neighbor eth0 interface remote-as {ours}
+ neighbor eth0 timers 3 9
+ address-family ipv6 unicast
+  neighbor eth0 activate
+"""
+
+
+class UnnumberedFrr(Frr):
+    """FRR with zebra, which sends router advertisements, and a peer on its interface."""
+
+    zebra = None
+
+    def start_with(self):
+        self._let_in()
+        for name, text in (("zebra", "hostname router\n"), ("bgpd", UNNUMBERED_FRR.format(theirs=THEIRS, ours=OURS))):
+            (self.directory / f"{name}.conf").write_text(text)
+            files = ("-f", f"{self.directory}/{name}.conf", "-i", f"{self.directory}/{name}.pid")
+            more = ("-P", "0", "--vty_socket", str(self.directory), "-z", str(self.directory / "zserv"))
+            self.start([program(name), *files, *more])
+            if name == "zebra":
+                self.zebra, self.process = self.process, None
+
+    def kill(self):
+        super().kill()
+        if self.zebra is not None:
+            self.zebra.kill()
+            self.zebra.wait(10)
 
 
 GOBGP = """\

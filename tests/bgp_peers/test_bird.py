@@ -14,7 +14,7 @@ from kubevip_bgp.sockets import Source
 
 from tests.bgp_peers.conftest import announce, wait_reason, wait_up, withdraw
 from tests.bgp_peers.routers import NODE, OURS, ROUTER, THEIRS
-from tests.kernel import run_on
+from tests.kernel import in_thread, run_on
 from tests.waiting import until
 
 pytestmark = pytest.mark.peer
@@ -181,6 +181,27 @@ async def test_ttl_security_of_both_sides_lets_neighbours_through(bird, node):
     await bird.wait_routes(V4)
 
 
+async def test_packets_that_may_come_from_afar_are_dropped_by_ttl_security(bird, node):
+    bird.start_with("passive; multihop 2;")
+    # BIRD accepts with a TTL of 255, and goes on with 2.
+    speaker = await node.speak(source=Source(ttl_security=True), hold_time=3, keepalive=1)
+    await wait_reason(speaker, "nothing was heard for the hold time")
+    assert speaker.statistics()[0].flaps == 0
+
+
+async def test_peer_that_is_said_to_be_further_away_may_be_so(bird, node):
+    bird.start_with("passive; multihop 2;")
+    speaker = await node.speak(neighbor=attrs.evolve(PEER, multihop=True))
+    announce(speaker, V4)
+    await wait_up(speaker)
+
+    # It looks for the way to the next hop in its own table, which is empty here.
+    async def learnt():
+        return V4 in await bird.tell("show route")
+
+    await until(learnt, 10)
+
+
 async def test_session_starts_from_the_given_address_and_interface(bird, node, segment):
     await run_on(segment.machines["node"], "ip", "addr", "add", "10.7.0.5/24", "dev", "eth0")
     bird.start_with(neighbor="10.7.0.5")
@@ -211,6 +232,21 @@ async def test_router_that_stops_to_speak_is_given_up_after_the_hold_time(bird, 
     assert 1.5 < monotonic() - began < 4.5
     assert "nothing was heard for the hold time" in speaker.statistics()[0].reason
     bird.process.send_signal(18)
+
+
+async def test_half_open_connection_ends_when_what_was_told_is_not_acknowledged(bird, node, segment):
+    bird.start_with()
+    # Without a hold time nothing else would notice.
+    speaker = await node.speak(hold_time=0, keepalive=0, source=Source(patience=2))
+    announce(speaker, V4)
+    await bird.wait_routes(V4)
+    await in_thread(lambda: segment.unplug("router"))
+    try:
+        announce(speaker, V6)
+        await wait_reason(speaker, "the connection is lost: Connection timed out")
+    finally:
+        await in_thread(lambda: segment.plug("router"))
+    await bird.wait_routes(V4, V6, bound=20)
 
 
 async def test_forwarding_goes_on_while_the_agent_restarts(bird, router, node):

@@ -4,14 +4,21 @@ from ipaddress import IPv4Address
 
 import attrs
 import pytest
+from kubevip_bgp import BgpBackend
 from kubevip_bgp.neighbors import Neighbor
 
+from kubevip.model import Vip
+from kubevip.net.frames import Wire
+from kubevip.net.monitor import Monitor
+from kubevip.runtime.host import LocalHost
 from tests.bgp_peers.conftest import announce, wait_up, withdraw
 from tests.bgp_peers.routers import ROUTER, THEIRS, Bird
+from tests.waiting import until
 
 pytestmark = pytest.mark.peer
 
 V4, V6 = "10.9.0.1/32", "fd09::1/128"
+VIP = Vip.parse("10.9.0.1", interface="eth0")
 PEER = Neighbor(address=IPv4Address(ROUTER[0]), number=THEIRS)
 
 
@@ -49,6 +56,35 @@ async def test_routes_are_back_after_the_router_was_started_anew(daemon, node):
     await daemon.wait_routes(V4, V6, bound=20)
     await wait_up(speaker)
     assert speaker.statistics()[0].flaps == 1
+
+
+async def test_new_route_never_resets_a_session(daemon, node):
+    daemon.start_with()
+    speaker = await node.speak()
+    known = []
+    for last in range(1, 6):
+        new = [f"10.9.0.{last}/32", f"fd09::{last}/128"]
+        known += new
+        announce(speaker, *new)
+        await daemon.wait_routes(*known)
+    assert (speaker.established, speaker.statistics()[0].flaps) == (True, 0)
+
+
+async def test_core_is_told_when_the_router_is_gone(daemon, segment, node):
+    failed = []
+    daemon.start_with()
+    async with Monitor() as links:
+        wire = Wire(links)
+        host = LocalHost("node", {"bgp_peers": f"{ROUTER[0]}:{THEIRS}"}, links, wire, on_failure=failed.extend)
+        async with BgpBackend(host) as backend:
+            await until(lambda: backend.peerings()[0].established, 15, "a session")
+            await backend.announce(VIP)
+            await daemon.wait_routes("10.9.0.1/32")
+            assert failed == []
+            daemon.kill()
+            await until(lambda: failed, 5)
+            assert failed == [VIP]
+        wire.close()
 
 
 async def test_routes_are_gone_when_the_speaker_stops(daemon, node):

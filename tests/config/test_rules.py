@@ -147,6 +147,27 @@ def test_a_quorum_needs_heartbeats() -> None:
     )
 
 
+def test_heartbeats_need_a_lease_that_is_not_of_a_single_service() -> None:
+    told = problem(SERVICES | {"svc_election": "true", "vip_failover": "fast"})
+    assert told.startswith("vip_failover='fast', svc_election='true': there are no heartbeats for the Leases of single")
+
+
+def test_beside_the_control_plane_heartbeats_are_for_that_alone() -> None:
+    (notice,) = load(CONTROL_PLANE | SERVICES | {"svc_election": "true", "vip_failover": "fast"}).notices
+    assert notice.startswith("vip_failover='fast' counts for the control plane's Lease alone")
+
+
+def test_an_election_on_demand_adds_nothing_to_one_for_every_service() -> None:
+    demanded = {"svc_election": "true", "per_service_election_on_demand": "true"}
+    (notice,) = load(SERVICES | demanded).notices
+    assert notice.startswith("per_service_election_on_demand='true' has no effect: every Service has its own Lease")
+
+
+@pytest.mark.parametrize("name", ["svc_election", "per_service_election_on_demand"])
+def test_an_election_for_each_service_needs_nothing_more(name: str) -> None:
+    assert load(SERVICES | {name: "true"}).notices == ()
+
+
 def test_metrics_and_health_need_two_ports() -> None:
     assert problem(SERVICES | {"health_check_port": "2112"}) == (
         "health_check_port='2112': prometheus_server=:2112 has that port; write another"

@@ -103,7 +103,7 @@ class Node:
     def learn(self, service: Service, *, here: bool = True) -> None:
         """The Service is there; *here*: this node has an endpoint for it, else only others have one."""
         vips = [vip(address) for address in service.addresses]
-        if not here and self.ownership.claimed(service.view.key):
+        if not here:
             self.handed_over.append(now())
         self.ownership.serve(service.view.key, service.view, vips, vips if here else (), elsewhere=not here)
 

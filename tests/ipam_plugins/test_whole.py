@@ -7,10 +7,10 @@ import pytest
 from kubevip.controllers.sources import LOOK_EVERY, PATIENCE
 from kubevip.errors import KubeVipError
 from kubevip.kube.provided import Node
-from kubevip.metrics import provider_metrics
+from kubevip.provider_metrics import provider_metrics
+from kubevip.provider_statistics import ProviderStatistics
 from kubevip.provision import Condition
 from kubevip.source import Capacity
-from kubevip.statistics import ProviderStatistics
 from kubevip.testing import virtual
 from tests.ipam_plugins.cluster import Cluster
 from tests.ipam_plugins.ipams import Book, at_once, ips, registry, source

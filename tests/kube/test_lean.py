@@ -123,7 +123,7 @@ def test_library_is_imported_without_what_does_io(use):
     loaded = run(f"""
         import sys
         {use}
-        parts = ("asyncio", "anyio", "aiohttp", "pyroute2", "kubernetes_asyncio", "msgspec", "structlog")
+        parts = ("asyncio", "anyio", "aiohttp", "pyroute2", "kubernetes_asyncio", "msgspec")
         print([name for name in parts if name in sys.modules])
     """)
     assert loaded == "[]"

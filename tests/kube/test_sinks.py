@@ -62,8 +62,9 @@ def key(name):
 # Services
 
 
-def service(name, **parts):
-    return msgspec.convert({"metadata": {"name": name, "namespace": "default"}, **parts}, Service)
+def service(name, *, annotations=None, **parts):
+    metadata = {"name": name, "namespace": "default", "annotations": annotations}
+    return msgspec.convert({"metadata": metadata, **parts}, Service)
 
 
 def test_service_is_applied_as_what_matters_of_it(known):
@@ -81,6 +82,13 @@ def test_service_is_applied_as_what_matters_of_it(known):
     assert view.ports == ((80, "TCP"), (53, "UDP"))
     assert view.policy is TrafficPolicy.LOCAL
     assert (view.ingress[0].ip, view.ingress[0].ports) == ("10.0.0.5", ((80, "TCP"),))
+
+
+def test_annotations_of_others_are_not_kept(known):
+    theirs = {"kubectl.kubernetes.io/last-applied-configuration": "{}", "meta.helm.sh/release-name": "web"}
+    ours = {"kube-vip.io/ignore": "true"}
+    ServiceSink(known).applied(service("web", annotations={**theirs, **ours}))
+    assert known.views[WEB].annotations == ours
 
 
 def test_service_that_is_being_deleted_is_known_as_such(known):

@@ -74,9 +74,10 @@ OPTIONAL = {
     **{name: st.sampled_from(texts) for name, texts in SECONDS.items()},
     **{name: st.integers(1, 1000).map(str) for name in COUNTS},
 }
+# There are no heartbeats for the Leases of single Services, and here are no others.
 SERVICES = st.fixed_dictionaries(
     {"vip_arp": st.just("true"), "svc_enable": st.just("true"), "vip_nodename": st.just("n1")}, optional=OPTIONAL
-)
+).filter(lambda texts: (texts.get("svc_election"), texts.get("vip_failover")) != ("true", "fast"))
 BOTH = st.fixed_dictionaries(
     {
         "vip_arp": st.just("true"),

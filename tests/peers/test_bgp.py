@@ -1,15 +1,19 @@
 """Agents in BGP mode, with BIRD as the router: which node announces what, and what becomes of it."""
 
+import asyncio
 import json
 import re
 
 import pytest
 import pytest_asyncio
 
+from kubevip.demo.record import PATIENCE
+from kubevip.demo.watch import recording
+from kubevip.model import LeaseKey
 from tests.bgp_peers.routers import Bird
-from tests.kernel import addresses_on
+from tests.kernel import addresses_on, run_on
 from tests.peers.own_server import own_server
-from tests.system.cluster import CONTROL_PLANE
+from tests.system.cluster import CONTROL_PLANE, now
 from tests.waiting import until
 
 pytestmark = [pytest.mark.peer, pytest.mark.asyncio(loop_scope="module")]
@@ -269,6 +273,51 @@ async def test_forwarding_goes_on_while_a_killed_agent_comes_again(cluster, rout
     assert set(map(str, seen)) == {str((["node1"], True))}
 
 
+@pytest_asyncio.fixture(loop_scope="module")
+async def by_the_router(cluster, client):
+    """The client reaches the control plane's address by way of the router."""
+    rival = cluster.segment.machines["rival"]
+    await run_on(rival, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+    for place in ("all", "eth0"):
+        await run_on(rival, "sysctl", "-qw", f"net.ipv4.conf.{place}.send_redirects=0")
+    await run_on(client, "ip", "route", "add", VIP, "via", ROUTER)
+    yield
+    await run_on(client, "ip", "route", "del", VIP, "via", ROUTER)
+
+
+async def test_no_probe_is_lost_while_a_killed_agent_comes_again(cluster, router, stopping, by_the_router):
+    router.kill()
+    router.start_for(cluster, "graceful restart on;")
+    # The address stays for the rest of its lease: on a busy machine a start may take seconds.
+    lease = {"vip_leaseduration": "15", "vip_renewdeadline": "10", "vip_retryperiod": "2"}
+    extra = {**BGP, **lease, "address": VIP, "svc_enable": "false", "bgp_graceful_restart": "15"}
+    cluster.start_agent("node1", extra=extra)
+    await cluster.wait_ready("node1")
+    await router.wait_via(VIP, "node1")
+    with recording(cluster.start_probe(VIP)) as probes:
+        began = now()
+        await until(lambda: probes.first_answer_after(began), 5, "an answer by way of the router")
+        began = now()
+        cluster.agents["node1"].process.kill()
+        cluster.agents["node1"].process.wait()
+        cluster.start_agent("node1", extra=extra)
+        await cluster.wait_ready("node1")
+        # The router forgets what isn't announced again when the agent says that this was all.
+        await cluster.wait_logged("node1", "the BGP session is established")
+        await asyncio.sleep(9)
+        end = now()
+        await asyncio.sleep(PATIENCE)
+        sent, lost = probes.count(began, end)
+        assert (sent > 1000, lost) == (True, 0)
+        # Without a restart that was agreed on, the router forgets the route with the session, and so does a probe.
+        cluster.agents["node1"].process.kill()
+        router.kill()
+        router.start_for(cluster)
+        began = now()
+        await asyncio.sleep(0.5)
+        assert probes.count(began + 0.2, began + 0.4)[1] > 0
+
+
 async def test_node_without_a_router_is_not_ready_and_says_why(cluster, stopping, tmp_path):
     cluster.start_agent("node1", extra={**BGP, "address": VIP})
     await cluster.add_service("lonely", WEB, endpoints=("node1",))
@@ -327,3 +376,19 @@ async def test_agent_that_waits_for_annotations_can_be_stopped(cluster, stopping
     cluster.start_agent("node2", extra={**BGP, "bgp_peers": "", "annotation": "example.com", "address": VIP})
     await cluster.wait_logged("node2", "waiting for the node's annotations")
     assert await cluster.stop_agent("node2") == 0
+
+
+async def test_service_with_a_lease_of_its_own_is_announced_by_its_holder_alone(cluster, router, stopping):
+    await start(cluster, cp_enable="false", svc_election="true")
+    await cluster.add_service("elected", WEB, endpoints=("node1", "node2"))
+    holder = await until(lambda: only(router, WEB), 10)
+    assert await cluster.holder_of(LeaseKey("default", "kubevip-elected")) == holder
+    await until(lambda: is_published(cluster, "elected", WEB), 5)
+    assert (await cluster.published("elected"))[1] == holder
+    (other,) = {*cluster.nodes} - {holder}
+    await cluster.edit_service("elected", lambda found: found["spec"].update(externalTrafficPolicy="Local"))
+    await cluster.set_endpoints("elected", other)
+    await router.wait_via(WEB, other, bound=5)
+    assert await cluster.stop_agent(other) == 0
+    await router.wait_via(WEB, bound=5)
+    await cluster.delete_service("elected")

@@ -5,6 +5,7 @@ import re
 import pytest
 import pytest_asyncio
 
+from kubevip.model import LeaseKey
 from tests.bgp_peers.routers import Bird
 from tests.kernel import addresses_on, run_on
 from tests.peers.own_server import own_server
@@ -171,3 +172,22 @@ async def test_foreign_route_is_left_alone_and_the_log_says_why(cluster, daemons
     assert "static" in await run_on(machine, "ip", "route", "show", "table", "198")
     await cluster.delete_service("taken")
     await run_on(machine, "ip", "route", "del", WEB, "table", "198")
+
+
+async def test_service_with_a_lease_of_its_own_has_its_route_on_its_holder_alone(cluster, daemons, stopping):
+    await start(cluster, cp_enable="false", per_service_election_on_demand="true")
+    await cluster.add_service("common", OTHER, endpoints=("node1",))
+    await cluster.add_service("elected", WEB, endpoints=("node1",))
+    for node in cluster.nodes:
+        await daemons[node].wait_imported(OTHER, WEB)
+    await cluster.annotate("elected", forcePerServiceElection="true")
+    lease = LeaseKey("default", "kubevip-elected")
+    holder = await until(lambda: cluster.holder_of(lease), 10)
+    (other,) = {*cluster.nodes} - {holder}
+    await daemons[other].wait_imported(OTHER)
+    await daemons[holder].wait_imported(OTHER, WEB)
+    await cluster.annotate("elected", forcePerServiceElection=None)
+    await daemons[other].wait_imported(OTHER, WEB)
+    await daemons[holder].wait_imported(OTHER, WEB)
+    await cluster.delete_service("elected")
+    await cluster.delete_service("common")

@@ -19,7 +19,7 @@ class Links:
     wanted: set[Vip] = attrs.field(factory=set)
 
     def agenda(self) -> Agenda:
-        return Agenda(lambda vip: vip in self.held & self.wanted, lambda vip: vip in self.wanted - self.held)
+        return Agenda(lambda vips: vips & self.held & self.wanted, lambda vips: vips & (self.wanted - self.held))
 
 
 def renewals(*more: Vip) -> tuple[Links, Agenda]:

@@ -1,6 +1,7 @@
 """The announcer: cadence, pauses, and plugins that raise anything."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -191,3 +192,17 @@ async def test_statistics_count() -> None:
         await announcer.withdraw([OTHER])
         await anyio.sleep(0.2)
         assert (announcer.statistics().announced, announcer.statistics().announcements) == (1, 3)
+
+
+@virtual
+async def test_those_that_are_due_at_about_the_same_time_are_repeated_together() -> None:
+    vips = [Vip.parse(f"10.0.1.{number}", interface="eth0") for number in range(100)]
+    async with running(Cadence(period=3)) as (announcer, backend):
+        for vip in vips:
+            await announcer.announce([vip])
+            await anyio.sleep(0.01)
+        await anyio.sleep(30)
+        start = asyncio.get_running_loop().time() - 15
+        assert len({time for vip in vips for time in backend.times(vip) if time > start}) <= 10 * 15 / 3
+        pauses = [after - before for vip in vips for before, after in itertools.pairwise(backend.times(vip))]
+        assert 2.7 - 1e-6 <= min(pauses) <= max(pauses) <= 3 + 1e-6

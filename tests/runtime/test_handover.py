@@ -277,3 +277,17 @@ async def test_the_kernel_ends_it_though_the_process_dies_while_it_lingers(segme
             tasks.cancel_scope.cancel()
         await anyio.sleep(20)
         assert removed_at(a, VIP) <= term.expires
+
+
+@both
+@virtual
+async def test_behind_a_link_that_is_down_it_goes_before_the_lease_does(segment: Segment, vip: Vip) -> None:
+    async with keeping(segment, vip, linger=LINGER) as a:
+        a.lead()
+        await anyio.sleep(5)
+        a.host.links.set_up("eth0", False)
+        await anyio.sleep(0.1)
+        assert a.present == {vip}
+        a.keeper.expect_successor(LEASE)
+        await anyio.sleep(0.1)
+        assert not a.present

@@ -3,6 +3,7 @@
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 
 from kubevip.config import load
@@ -139,3 +140,10 @@ def test_a_check_without_a_result_has_no_health_yet() -> None:
 )
 def test_the_dump_shows_it(line: str) -> None:
     assert f"  {line}" in dump({}, TOLD, []).splitlines()
+
+
+def test_a_services_own_lease_is_told_with_its_namespace() -> None:
+    own = LeaseKey("shop", "kubevip-web")
+    fitness = FitnessStatistics({}, False, {}, 0)
+    told = attrs.evolve(TOLD, health=HealthStatistics({own: fitness}, []), own=[own])
+    assert 'kubevip_eligible{lease_name="shop/kubevip-web"} 1.0' in exposition(metrics(told)).decode()

@@ -1,6 +1,7 @@
 """What a backend says to be announced no more: it counts as that at once, and is announced anew."""
 
 import anyio
+import pytest
 
 from kubevip.errors import NetworkError
 from kubevip.model import Family, Vip
@@ -93,3 +94,29 @@ async def test_what_is_being_handed_over_is_left_alone() -> None:
         await anyio.sleep(0.01)
         assert "announce" not in here.verbs(VIP)
         assert not here.announced(VIP)
+
+
+@virtual
+async def test_a_repetition_that_fails_counts_where_nobody_is_asked_for_the_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with keeping(Segment(), VIP) as here:
+        monkeypatch.setattr(type(here.backends[Family.IPV4]), "exclusive", False)
+        await held(here)
+        here.backends[Family.IPV4].errors[VIP] = GONE
+        await anyio.sleep(2)
+        assert not here.announced(VIP)
+        assert [reason for _at, _vip, reason in here.failing] == ["there is no session"]
+        here.backends[Family.IPV4].errors.clear()
+        await anyio.sleep(5)
+        assert here.announced(VIP)
+
+
+@virtual
+async def test_a_repetition_that_fails_does_not_count_where_the_holder_answers_for_its_address() -> None:
+    async with keeping(Segment(), VIP) as here:
+        await held(here)
+        here.backends[Family.IPV4].errors[VIP] = GONE
+        await anyio.sleep(9)
+        assert here.announced(VIP)
+        assert here.failing == []

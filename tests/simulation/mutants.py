@@ -220,7 +220,7 @@ MUTANTS = {
         Mutant(
             "nobody-looks-out-for-a-successor",
             "kubevip.runtime.keeper",
-            "self._handover.watch([vip for vip in self._mandates.governed_by(lease) if vip in self._held])",
+            "self._handover.watch(vips)",
             "self._handover.watch([])",
         ),
         Mutant(

@@ -260,7 +260,8 @@ LINK = "vip0"
 async def linked(prepared):
     """The agents, started anew with the addresses on a link beside the one that leads to the API server."""
     for node in prepared.nodes:
-        await prepared.stop_agent(node)
+        if node in prepared.agents:
+            await prepared.stop_agent(node)
         await in_thread(add_link, prepared.segment.machines[node])
     before, prepared._environment = prepared._environment, {**prepared._environment, "vip_interface": LINK}
     await prepared.start_all()

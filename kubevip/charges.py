@@ -1,0 +1,91 @@
+"""What Services ask for in spread mode, and what a node does about it: frozen values."""
+
+from collections.abc import Collection, Mapping
+
+import attrs
+
+from kubevip.custody import GROUP, HOLDER, ZONE, Custody, Holder
+from kubevip.election import Cause
+from kubevip.lease import Record
+from kubevip.model import IPAddress, ServiceKey
+from kubevip.placement import Item
+from kubevip.service import Endpoints, ServiceView, TrafficPolicy
+
+
+@attrs.frozen(kw_only=True)
+class Charge:
+    """A Service that asks for *addresses*. *version* is its resourceVersion, *record* what it says of their holders.
+
+    *group*, *zone* and *local* are those of ``kubevip.placement.Item``.
+    """
+
+    key: ServiceKey
+    uid: str
+    created: str = ""
+    version: str = attrs.field(default="", eq=False)
+    addresses: tuple[IPAddress, ...]
+    record: Custody | None = None
+    group: str = ""
+    zone: str = ""
+    local: frozenset[str] | None = None
+
+    @property
+    def item(self) -> Item:
+        """What is to be placed."""
+        return Item(key=str(self.key), addresses=self.addresses, group=self.group, zone=self.zone, local=self.local)
+
+
+@attrs.frozen
+class Write:
+    """Write *held* into the record of the Service *key*, if that still is *expected*; *giving* is handed over by it."""
+
+    key: ServiceKey
+    uid: str
+    expected: Custody | None
+    held: Mapping[IPAddress, Holder]
+    giving: tuple[IPAddress, ...] = ()
+
+
+@attrs.frozen
+class Bury:
+    """Take its silent Lease away from *node*."""
+
+    node: str
+    base: Record
+
+
+@attrs.frozen
+class Look:
+    """Read the Lease of *node*."""
+
+    node: str
+
+
+Step = Write | Bury | Look
+
+
+@attrs.frozen
+class Change:
+    """*address* has become this node's, for *cause*; with ``None`` it isn't any more.
+
+    *given*: this node has handed it over, so a successor will show up.
+    """
+
+    address: IPAddress
+    cause: Cause | None
+    given: bool = False
+
+
+def charge_of(view: ServiceView, addresses: Collection[IPAddress], endpoints: Endpoints) -> Charge:
+    """Return what the Service *view* asks for, with these of its *addresses*; *endpoints* names their nodes."""
+    return Charge(
+        key=view.key,
+        uid=view.uid,
+        created=view.created,
+        version=view.version,
+        addresses=tuple(addresses),
+        record=Custody.parse(view.annotations.get(HOLDER, ""), view.uid),
+        group=view.annotations.get(GROUP, "").strip(),
+        zone=view.annotations.get(ZONE, "").strip(),
+        local=endpoints.nodes if view.policy is TrafficPolicy.LOCAL else None,
+    )

@@ -1,0 +1,167 @@
+"""Whole agents that spread Services: who has what, what a lost node moves, and that never two have it."""
+
+import ipaddress
+from collections import Counter
+
+import anyio
+import pytest
+
+from kubevip.lease import Timing
+from kubevip.testing.process import Clock
+from kubevip.testing.simulation.chronicle import Moved
+from kubevip.testing.simulation.faults_api import ApiCut
+from kubevip.testing.simulation.faults_stored import EndpointsGone
+from kubevip.testing.simulation.promises import Promises
+from kubevip.testing.simulation.scenario import DRIFT, names
+from kubevip.testing.simulation.server import SERVICES, ApiServer
+from kubevip.testing.simulation.troubles import draw_faults
+from kubevip.testing.simulation.world import ServicePlan, World
+from tests.simulation.spread import (
+    FIRST,
+    QUICK,
+    SpreadScenario,
+    SpreadSimulation,
+    chance,
+    counting,
+    holders,
+    in_fleet,
+    loads,
+    overlaps,
+    plans,
+    scenario,
+    settled,
+)
+
+TIMINGS = (
+    Timing(duration=3, renew_deadline=2, retry_period=0.5),
+    Timing(duration=4, renew_deadline=3, retry_period=1),
+    QUICK,
+    Timing(duration=8, renew_deadline=5, retry_period=2),
+)
+
+
+def drawn(seed: int) -> SpreadScenario:
+    dice = chance(seed)
+    nodes, count = names(dice.choice((2, 3, 3, 4, 5))), dice.randint(1, 6)
+    timing = dice.choice(TIMINGS)
+    services = []
+    for number in range(count):
+        addresses = [FIRST if dice.random() < 0.2 else FIRST + number]
+        if dice.random() < 0.2:
+            addresses.append(ipaddress.ip_address("fd00::100") + number)
+        services.append(ServicePlan(name=f"s{number}", addresses=tuple(addresses), local=dice.random() < 0.2))
+    faults = draw_faults(dice, nodes, [service.name for service in services], timing.duration)
+    clocks = tuple(Clock(rate=1 + dice.uniform(-DRIFT, DRIFT)) for _node in nodes)
+    return scenario(len(nodes), tuple(services), *faults, seed=seed, timing=timing, clocks=clocks)
+
+
+@pytest.mark.parametrize("first", [0, 60, 125])
+def test_never_two_hold_an_address_and_one_does_after_the_faults(first: int) -> None:
+    for seed in range(first, first + 6):
+        found = drawn(seed)
+        run = SpreadSimulation(found, patience=Promises(found).recovery + 10).run_to_end()
+        assert (run.errors, overlaps(run)) == ((), []), str(found)
+
+
+def test_all_nodes_share_the_addresses_and_write_nothing_but_their_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: Counter[str] = Counter()
+    monkeypatch.setattr(ApiServer, "answer", counting(counted))
+
+    async def story(world: World) -> None:
+        await settled(world, 3)
+        assert max(loads(world).values()) <= 1.25 * 60 / 5
+        await anyio.sleep(3)
+        counted.clear()
+        await anyio.sleep(60)
+        assert set(counted) == {"PUT leases"}
+        assert counted["PUT leases"] <= 61 * 5
+
+    in_fleet(scenario(5, plans(60)), story)
+
+
+def test_a_stopping_node_hands_over_and_nothing_else_moves() -> None:
+    async def story(world: World) -> None:
+        await settled(world, 3)
+        await anyio.sleep(3)
+        before = holders(world)
+        world.nodes["n1"].ask_to_stop()
+        assert await settled(world, 1, without="n1") < 0.3
+        assert all(on == before[address] for address, on in holders(world).items() if before[address] != ["n1"])
+
+    in_fleet(scenario(4, plans(40)), story)
+
+
+def test_a_killed_nodes_addresses_are_taken_within_a_lease_and_none_comes_back() -> None:
+    async def story(world: World) -> None:
+        await settled(world, 3)
+        await anyio.sleep(3)
+        before = holders(world)
+        world.nodes["n1"].kill()
+        await anyio.sleep(0.1)
+        await settled(world, QUICK.duration + 1, without="n1")
+        after = holders(world)
+        assert all(on == before[address] for address, on in after.items() if before[address] != ["n1"])
+        world.nodes["n1"].start()
+        await anyio.sleep(20)
+        assert holders(world) == after
+
+    in_fleet(scenario(4, plans(40)), story)
+
+
+def test_a_node_that_has_lost_its_endpoint_hands_over_to_one_that_has_one() -> None:
+    local = ServicePlan(name="local", addresses=(FIRST,), local=True)
+
+    async def story(world: World) -> None:
+        await settled(world, 3)
+        (before,) = holders(world)[FIRST]
+        fault = EndpointsGone(start=0, duration=1, nodes=(before,), service="local")
+        fault.strike(world)
+        assert await settled(world, 2, without=before) < 0.3
+
+    in_fleet(scenario(3, (local,)), story)
+
+
+def test_the_record_names_the_holder_and_its_service() -> None:
+    async def story(world: World) -> None:
+        await settled(world, 3)
+        await anyio.sleep(1)
+        found = world.server.store.get(SERVICES, ("default", "s0"))
+        assert found is not None
+        text = found.value["metadata"]["annotations"]["kubevip.io/holder"]
+        assert found.value["metadata"]["uid"] in text
+        assert holders(world)[FIRST][0] in text
+        assert found.value["metadata"]["annotations"]["kube-vip.io/vipHost"] == holders(world)[FIRST][0]
+
+    in_fleet(scenario(2, plans(1)), story)
+
+
+def test_after_an_outage_of_the_api_server_everybody_has_what_it_had() -> None:
+    async def story(world: World) -> None:
+        await settled(world, 3)
+        await anyio.sleep(3)
+        before = holders(world)
+        fault = ApiCut(start=0, duration=20, nodes=tuple(world.nodes), requests=True, replies=True)
+        fault.strike(world)
+        await anyio.sleep(20)
+        assert not loads(world)
+        fault.heal(world)
+        await settled(world, 40)
+        assert holders(world) == before
+
+    in_fleet(scenario(4, plans(20)), story)
+
+
+def test_each_address_has_a_holder_all_the_time_while_a_node_stops() -> None:
+    async def story(world: World) -> None:
+        await settled(world, 3)
+        await anyio.sleep(3)
+        held = {address: len(on) for address, on in holders(world).items()}
+        events = len(list(world.chronicle.all(Moved)))
+        world.nodes["n2"].ask_to_stop()
+        await anyio.sleep(5)
+        for moved in list(world.chronicle.all(Moved))[events:]:
+            held[moved.address] += 1 if moved.present else -1
+            assert held[moved.address] >= 1
+        assert set(held.values()) == {1}
+
+    in_fleet(scenario(4, plans(40)), story)
