@@ -77,8 +77,9 @@ class Claims:
     """
 
     governance: Governance
-    _users: dict[IPAddress, dict[User, Vip]] = attrs.field(factory=dict, init=False)
-    _claimed: dict[User, frozenset[Vip]] = attrs.field(factory=dict, init=False)
+    # Tuples, since nearly all have one member, and there are thousands.
+    _users: dict[IPAddress, tuple[tuple[User, Vip], ...]] = attrs.field(factory=dict, init=False)
+    _claimed: dict[User, tuple[Vip, ...]] = attrs.field(factory=dict, init=False)
     _told: dict[IPAddress, tuple[Vip, LeaseKey]] = attrs.field(factory=dict, init=False)
 
     def claim(self, user: User, vips: Collection[Vip]) -> Changes:
@@ -87,16 +88,17 @@ class Claims:
 
     def note(self, user: User, vips: Collection[Vip]) -> Collection[IPAddress]:
         """Note that *user* has *vips* and no others, and return the addresses that ``regovern`` has to look at."""
-        before, now = self._claimed.get(user, frozenset()), frozenset(vips)
-        for vip in before - now:
-            self._users[vip.address].pop(user)
-        for vip in now - before:
-            self._users.setdefault(vip.address, {})[user] = vip
+        before, now = self._claimed.get(user, ()), tuple(vips)
+        gone, new = set(before).difference(now), set(now).difference(before)
+        for vip in gone:
+            self._users[vip.address] = tuple(each for each in self._users[vip.address] if each != (user, vip))
+        for vip in new:
+            self._users[vip.address] = (*self._users.get(vip.address, ()), (user, vip))
         if now:
             self._claimed[user] = now
         else:
             self._claimed.pop(user, None)
-        return {vip.address for vip in before ^ now}
+        return {vip.address for vip in (*gone, *new)}
 
     def regovern(self, addresses: Iterable[IPAddress]) -> Changes:
         """Return what is different for *addresses*, after what is known of them, or of their Leases, has changed."""
@@ -128,7 +130,7 @@ class Claims:
         users = self._users.get(address)
         if not users:
             return None
-        return users[CONTROL_PLANE] if CONTROL_PLANE in users else next(iter(users.values()))
+        return next((vip for user, vip in users if user == CONTROL_PLANE), users[0][1])
 
     def lease(self, address: IPAddress) -> LeaseKey | None:
         """Return the Lease that governs *address*; ``None`` where no election serves it."""
@@ -136,8 +138,8 @@ class Claims:
 
     def users(self, address: IPAddress) -> tuple[User, ...]:
         """Return who uses *address*."""
-        return tuple(self._users.get(address, ()))
+        return tuple(dict.fromkeys(user for user, _vip in self._users.get(address, ())))
 
     def of(self, user: User) -> frozenset[Vip]:
         """Return what *user* claims."""
-        return self._claimed.get(user, frozenset())
+        return frozenset(self._claimed.get(user, ()))

@@ -1,22 +1,17 @@
 """The agent's log lines: text on a terminal, JSON elsewhere. Libraries log by ``logging`` alone and set up nothing."""
 
-import datetime
-import json
 import logging
 import sys
-from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Literal, TextIO
+
+import structlog
+from structlog.types import EventDict, Processor, WrappedLogger
 
 from kubevip.backend import ENTRY_POINT_GROUP
 
 # slog's levels, which kube-vip's vip_loglevel counts in, are logging's less 20, at two fifths.
 _BY_SLOG = {-4: logging.DEBUG, 0: logging.INFO, 4: logging.WARNING, 8: logging.ERROR}
-# What a record has by itself; the rest is what was said in *extra*.
-_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
-_COLORS = {"debug": "32", "info": "32;1", "warning": "33;1", "error": "31;1", "critical": "31;1;7"}
-# Where the names and values of a line of text begin.
-_COLUMN = 44
 
 
 def level(slog: int) -> int:
@@ -26,10 +21,28 @@ def level(slog: int) -> int:
 
 def set_up(form: Literal["auto", "text", "json"], slog_level: int, stream: TextIO = sys.stderr) -> None:
     """Write kubevip's log lines to *stream*; only for a process that is ours."""
-    terminal = stream.isatty()
-    text = form == "text" or (form == "auto" and terminal)
+    text = form == "text" or (form == "auto" and stream.isatty())
+    renderer: Processor = (
+        structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=44)
+        if text
+        else structlog.processors.JSONRenderer()
+    )
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(TextFormatter(colors=terminal) if text else JsonFormatter())
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.ExtraAdder(),
+                structlog.processors.TimeStamper(fmt="iso", utc=not text),
+            ],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *([] if text else [structlog.processors.format_exc_info]),
+                _message if not text else _as_it_is,
+                renderer,
+            ],
+        )
+    )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
@@ -42,49 +55,10 @@ def _packages_of_backends() -> set[str]:
     return {point.module.partition(".")[0] for point in entry_points(group=ENTRY_POINT_GROUP)}
 
 
-class JsonFormatter(logging.Formatter):
-    """One JSON object a line, whatever it is that was said; times are UTC."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
-        time = datetime.datetime.fromtimestamp(record.created, datetime.UTC).replace(tzinfo=None)
-        told = {
-            "time": f"{time.isoformat(timespec='microseconds')}Z",
-            "level": record.levelname.lower(),
-            "message": record.getMessage(),
-            **said(record),
-        }
-        if record.exc_info:
-            told["exception"] = self.formatException(record.exc_info)
-        return json.dumps(told, default=repr)
+def _message(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    first = {"time": event.pop("timestamp"), "level": event.pop("level"), "message": event.pop("event")}
+    return {**first, **event}
 
 
-class TextFormatter(logging.Formatter):
-    """A line for people, in local time; what went wrong inside is told below it."""
-
-    def __init__(self, *, colors: bool) -> None:
-        super().__init__()
-        self._colors = colors
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
-        time = datetime.datetime.fromtimestamp(record.created).astimezone().replace(tzinfo=None)
-        name = record.levelname.lower()
-        message = record.getMessage().ljust(_COLUMN)
-        pairs = " ".join(f"{self._paint('36', key)}={_value(value)}" for key, value in said(record).items())
-        first = f"{time.isoformat(timespec='microseconds')} [{self._paint(_COLORS.get(name, '1'), f'{name:<9}')}]"
-        line = f"{first} {self._paint('1', message)} {pairs}".rstrip()
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
-
-    def _paint(self, color: str, text: str) -> str:
-        return f"\033[{color}m{text}\033[0m" if self._colors else text
-
-
-def said(record: logging.LogRecord) -> Mapping[str, object]:
-    """Return what was said in *extra*."""
-    return {name: value for name, value in vars(record).items() if name not in _OWN}
-
-
-def _value(value: object) -> str:
-    text = value if isinstance(value, str) else repr(value)
-    return repr(text) if not text or any(letter.isspace() or letter in "\"'=" for letter in text) else text
+def _as_it_is(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    return event

@@ -18,6 +18,9 @@ from kubevip.model import Vip
 RENEWALS = 512
 # New ones in one go: they are announced, logged and published, too.
 ARRIVALS = 256
+# The same while more renewals wait than fit in one go. A node that is short of time holds what it can renew: to take
+# more would cost it others, which would be new again.
+FEW = 32
 
 
 @attrs.define(eq=False)
@@ -52,7 +55,8 @@ class Agenda:
         taken, self._due = self._due, set()
         if len(taken) > ARRIVALS or self._renewals or self._arrivals:
             taken = self._sort(taken)
-            taken.update(_pop(self._renewals, RENEWALS), _pop(self._arrivals, ARRIVALS))
+            arrivals = ARRIVALS if len(self._renewals) <= RENEWALS else FEW
+            taken.update(_pop(self._renewals, RENEWALS), _pop(self._arrivals, arrivals))
         if self._renewals or self._arrivals:
             self._wake.set()
         return taken

@@ -36,6 +36,8 @@ MODES: Mapping[str, Mapping[str, str]] = {
 }
 RETRY_PERIOD = float(OPERATOR["vip_retryperiod"])
 KIBI = 1024
+# With fewer Services, what else a process takes hides what they take.
+MANY = 2000
 # A renewal is missed when a Lease was not renewed for two periods.
 LATE = 2 * RETRY_PERIOD
 STARTS_WITHIN, SETTLES_WITHIN = 240.0, 300.0
@@ -155,7 +157,7 @@ class Bench:
         self.tell("the same: addresses of a node", "", spread(self._loads(), "", 0))
         memory = [rss_mib(agent.pid) for agent in self.fleet.agents.values()]
         self.tell("RSS of an agent", "", spread(memory, "MiB", 1))
-        if self._baseline:
+        if self._baseline and self.plan.services >= MANY:
             each = [(rss - self._baseline) * KIBI / self.plan.services for rss in memory]
             self.tell("the same, above that of an agent with 1 Service: a Service", "<= 6 KiB", spread(each, "KiB", 1))
 

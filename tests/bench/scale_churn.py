@@ -142,6 +142,10 @@ class Churn:
         await self._seen(f"{kind}: announced", self.sightings.announced, address, began)
 
     async def _removed(self, kind: str, address: str, began: float) -> None:
+        key = packed(address)
+        if not self.sightings.holders.get(key) and self.sightings.removed.get(key, 0.0) < began:
+            # A node without time to renew it had lost it before: there is nothing to withdraw.
+            return
         await self._seen(f"{kind}: withdrawn", self.sightings.removed, address, began)
 
     async def _seen(self, kind: str, times: dict[bytes, float], address: str, began: float) -> None:

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 import attrs
 
 from kubevip.model import Vip
-from kubevip.runtime.agenda import ARRIVALS, RENEWALS, Agenda
+from kubevip.runtime.agenda import ARRIVALS, FEW, RENEWALS, Agenda
 
 VIPS = [Vip(IPv4Address("10.0.0.0") + number, "eth0") for number in range(3 * RENEWALS)]
 NEW = Vip(IPv4Address("10.9.0.1"), "eth0")
@@ -58,6 +58,13 @@ def test_renewals_do_not_wait_for_all_that_is_new() -> None:
     assert len(links.held) == ARRIVALS
     agenda.add(links.held)
     assert links.held < agenda.take()
+
+
+def test_who_is_late_with_renewals_takes_few_that_are_new() -> None:
+    more = [Vip(IPv4Address("10.9.0.0") + number, "eth0") for number in range(ARRIVALS)]
+    _links, agenda = renewals(*more)
+    agenda.add(more)
+    assert len(agenda.take()) == RENEWALS + FEW
 
 
 def test_all_that_is_not_wanted_any_more_is_looked_at_at_once() -> None:
