@@ -366,6 +366,11 @@ class Candidate:
         if self._granted is not None:
             self._granted = min(self._granted, now - self.timing.renew_deadline)
 
+    @property
+    def holds_back(self) -> bool:
+        """Whether others are left a Lease that may be taken: they are better holders."""
+        return self._hold_back > 0
+
     def hold_back(self, seconds: float) -> None:
         """Take a Lease only *seconds* after others might have: they are better holders."""
         self._hold_back = seconds

@@ -164,6 +164,11 @@ class Elector:
         self._candidate.hold_back(hold_back)
         self.step_down()
 
+    @property
+    def holds_back(self) -> bool:
+        """Whether this node leaves a free Lease to others for a while."""
+        return self._candidate.holds_back
+
     def hold_back(self, seconds: float) -> None:
         """From now on take a Lease only *seconds* after others might have: they are better holders."""
         self._candidate.hold_back(seconds)

@@ -222,7 +222,8 @@ class Fitness:
         """Ask the holder for the Lease if it is time; return when it is."""
         record = self._elector.record
         found = self.eligibility.asks(record, self._now())
-        if record is None or found is None:
+        if record is None or found is None or self._elector.holds_back:
+            # Whoever would leave it to others when it is free has no use for it.
             return float("inf")
         due, why = found
         term = (record.holder, record.transitions)

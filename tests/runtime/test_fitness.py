@@ -412,6 +412,18 @@ async def test_a_preferred_node_asks_in_each_term_however_lately_it_asked_in_ano
 
 
 @virtual
+async def test_a_preferred_node_that_leaves_a_free_lease_to_others_does_not_ask_for_it() -> None:
+    async with site(preferred=("c",), failback=0.0) as here:
+        await anyio.sleep(1)
+        here.machines["c"].electors[LEASE].offer(2.0)
+        await anyio.sleep(30)
+        assert here.holder.node != "c"
+        here.machines["c"].electors[LEASE].hold_back(0.0)
+        await anyio.sleep(2)
+        assert here.holder.node == "c"
+
+
+@virtual
 async def test_a_planned_handover_waits_for_no_absent_preferred_node_long_enough_to_lose_a_packet() -> None:
     async with site("a", "b", preferred=("x", "y", "z")) as here:
         fail(here.holder)

@@ -64,13 +64,6 @@ MUTANTS = {
             kind="fitness",
         ),
         Mutant(
-            "the-unfit-do-not-defer",
-            "kubevip.eligibility",
-            "return pauses.patience + step * (1 if severity == 2 else -1) - (step if been_holder else 0)",
-            "return 0.0",
-            kind="fitness",
-        ),
-        Mutant(
             "whoever-was-not-asked-for-takes-it",
             "kubevip.eligibility",
             "return pauses.turn + self.order(self.node)",
@@ -113,27 +106,6 @@ MUTANTS = {
             kind="witnesses",
         ),
         Mutant(
-            "any-answer-verifies",
-            "kubevip.runtime.trial",
-            "if self.answer is None and expected:",
-            "if self.answer is None:",
-            kind="witnesses",
-        ),
-        Mutant(
-            "who-offers-does-not-hold-back",
-            "kubevip.runtime.offering",
-            "self._campaigns[lease].offer(HOLD_BACK + SPREAD * self._random())",
-            "self._campaigns[lease].offer(0.0)",
-            kind="witnesses",
-        ),
-        Mutant(
-            "our-own-handovers-are-conflicts",
-            "kubevip.rivalry",
-            "certain_at = now if now >= self._settled_at(vip) else max(now + LATE, self._alone_at(vip))",
-            "certain_at = now",
-            kind="conflicts",
-        ),
-        Mutant(
             "it-is-not-defended",
             "kubevip.rivalry",
             "case.defended = now\n            found.append(Step(Act.DEFEND, vip, mac))\n        return found\n\n",
@@ -155,17 +127,17 @@ MUTANTS = {
             kind="conflicts",
         ),
         Mutant(
+            "endpoints-elsewhere-are-as-good",
+            "kubevip.service",
+            "return self.here > 0 if wanted.policy is TrafficPolicy.LOCAL else self.anywhere > 0",
+            "return self.anywhere > 0",
+            kind="services",
+        ),
+        Mutant(
             "a-route-stays-without-endpoints",
             "kubevip_routes",
             "self._announced.pop(vip.address, None)\n        self._present.pop(vip.address, None)\n        await self",
             "self._announced.pop(vip.address, None)\n        self._present.pop(vip.address, None)\n        self",
-            kind="routed",
-        ),
-        Mutant(
-            "a-lost-route-is-not-missed",
-            "kubevip_routes",
-            "if self._present.get(vip.address) in users.values():",
-            "if self._announced[vip.address].keys() - {vip} or vip.address in self._present:",
             kind="routed",
         ),
         Mutant(
@@ -208,8 +180,8 @@ MUTANTS = {
         Mutant(
             "the-wire-is-not-asked",
             "kubevip.runtime.keeper",
-            "desired = {vip: term for vip, term in led.items() if self._clearance.has(vip)}",
-            "desired = led",
+            "lacking = self._clearance.lacking(led.keys())",
+            "lacking = set()",
         ),
         Mutant(
             "an-expired-lease-needs-no-asking",
@@ -244,8 +216,8 @@ MUTANTS = {
         Mutant(
             "a-repetition-asks-nobody",
             "kubevip.runtime.announcer",
-            "return self._round.get(vip) == this_round and self.may_announce(vip)",
-            "return self._round.get(vip) == this_round",
+            "return self._round.get(vip) == rounds[vip] and self.may_announce(vip)",
+            "return self._round.get(vip) == rounds[vip]",
         ),
         Mutant(
             "no-patience-with-a-late-kernel",
@@ -268,8 +240,8 @@ MUTANTS = {
         Mutant(
             "a-lifetime-is-the-whole-lease",
             "kubevip.reconcile",
-            "rest = term.expires - now",
-            "rest = term.expires - now + 1",
+            "_lifetime(term.expires - now, lag)",
+            "_lifetime(term.expires - now + 1, lag)",
         ),
         Mutant(
             "news-while-leaving-are-taken-for-a-new-term",

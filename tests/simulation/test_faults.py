@@ -117,7 +117,8 @@ def all_drawn() -> list[tuple[Fault, ...]]:
 
 def test_all_kinds_are_drawn() -> None:
     kinds = Counter(type(fault) for faults in all_drawn() for fault in faults)
-    assert len(kinds) == len(_all_kinds(Fault))
+    # By name: attrs makes a second class of each, and the first one stays until it is collected.
+    assert {kind.__qualname__ for kind in kinds} == {kind.__qualname__ for kind in _all_kinds(Fault)}
     assert min(kinds.values()) >= 5
 
 

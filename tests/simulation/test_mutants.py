@@ -11,6 +11,7 @@ CHEAP = {
     "a-renewal-does-not-restart-the-wait": "two leaders",
     "the-successor-is-not-believed": "two holders",
     "break-before-make": "lost in a handover",
+    "it-is-given-up-without-a-word": "two holders",
     "a-lifetime-is-the-whole-lease": "time stands still",
 }
 

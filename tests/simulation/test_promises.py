@@ -26,7 +26,7 @@ def test_the_document_has_the_same_table() -> None:
 
 
 def test_each_bound_has_its_seconds() -> None:
-    scenario = draw(1, Choice(failover="off"))
+    scenario = draw(1, Choice(failover="off", kind="plain"))
     promises = Promises(scenario)
     lease = scenario.timing.duration
     assert promises.allowed(Situation.UNPLANNED) == 0
@@ -36,13 +36,13 @@ def test_each_bound_has_its_seconds() -> None:
 
 
 def test_heartbeats_promise_less_where_nobody_hears() -> None:
-    off, fast = (Promises(draw(1, Choice(failover=mode))) for mode in ("off", "fast"))
+    off, fast = (Promises(draw(1, Choice(failover=mode, kind="plain"))) for mode in ("off", "fast"))
     assert off.allowed(Situation.UNHEARD) < fast.allowed(Situation.UNHEARD)
     assert fast.allowed(Situation.TERMS) == float("inf")
 
 
 def test_recovery_is_allowed_longer_after_long_faults() -> None:
-    scenario = draw(1)
+    scenario = draw(1, Choice(kind="plain"))
     assert Promises(attrs.evolve(scenario, faults=())).recovery < Promises(scenario).recovery
 
 

@@ -64,9 +64,9 @@ def holders(run: Run) -> set[str]:
 
 @pytest.mark.parametrize("failover", ["off", "fast"])
 def test_the_same_seed_is_the_same_history(failover: str) -> None:
-    one, other = (judge_seed(5, Choice(failover=failover)) for _time in range(2))
+    one, other = (judge_seed(5, Choice(failover=failover, kind="mixed")) for _time in range(2))
     assert one.digest == other.digest
-    assert judge_seed(6, Choice(failover=failover)).digest != one.digest
+    assert judge_seed(6, Choice(failover=failover, kind="mixed")).digest != one.digest
 
 
 def digests(*arguments: str, seed: str) -> list[str]:
@@ -152,7 +152,8 @@ def test_what_breaks_no_promise_is_not_shrunk() -> None:
 # A shard of the seeds
 
 
-SHARD = {"off": 150, "fast": 25}
+# Of all kinds of scenarios, in about the proportion in which seeds choose them.
+SHARD = {"off": 60, "fast": 12}
 
 
 @pytest.mark.timeout(300)
@@ -176,7 +177,7 @@ def test_a_quorum_needs_heartbeats() -> None:
     done = simulate("--failover", "off", "--on-api-loss", "quorum")
     assert done.returncode == 2
     assert "--on-api-loss quorum needs heartbeats: --failover fast" in done.stderr
-    assert {draw(seed, Choice(on_api_loss="quorum")).mode for seed in range(9)} == {"fast, quorum"}
+    assert {draw(seed, Choice(on_api_loss="quorum", kind="plain")).mode for seed in range(9)} == {"fast, quorum"}
 
 
 def test_no_seeds_are_refused() -> None:

@@ -7,13 +7,13 @@ from kubevip.testing.simulation.checks_callers import Callers
 from kubevip.testing.simulation.checks_fitness import Fitness
 from kubevip.testing.simulation.checks_lease import Coverage
 from kubevip.testing.simulation.checks_overlap import Overlaps
-from kubevip.testing.simulation.checks_routes import Routes
+from kubevip.testing.simulation.checks_routes import Routes, Served
 from kubevip.testing.simulation.checks_strangers import Strangers
 from kubevip.testing.simulation.evidence import Evidence, Violation
 from kubevip.testing.simulation.simulation import Run
 
-_CHECKS = (Overlaps, Coverage, Absences, Callers, Fitness, Strangers)
-_CHECKS_OF_ROUTES = (Absences, Routes)
+_CHECKS = (Overlaps, Coverage, Absences, Callers, Fitness, Strangers, Served)
+_CHECKS_OF_ROUTES = (Absences, Routes, Served)
 
 
 def check(run: Run) -> list[Violation]:

@@ -9,7 +9,7 @@ from kubevip.testing.history import Tenure
 from kubevip.testing.simulation.evidence import Evidence, Violation
 from kubevip.testing.simulation.faults import Fault
 from kubevip.testing.simulation.faults_fitness import CheckFails, Cordoned, HandoverAsked
-from kubevip.testing.simulation.promises import Situation
+from kubevip.testing.simulation.promises import EPSILON, Situation
 from kubevip.testing.simulation.weather import BACK_OFF, START, without
 
 # All was well for so many seconds: nobody remembers anything else.
@@ -68,7 +68,7 @@ class Fitness:
         steps = len(scenario.manners.preferred)
         delay = steps * (scenario.manners.failback or 0.0) + self.evidence.allowed(Situation.PREFERRED)
         for start, end in self._calm_times():
-            if end - start <= delay:
+            if end - start <= delay + EPSILON:
                 continue
             for address in scenario.governing:
                 self.evidence.judged[Situation.PREFERRED] += 1
@@ -79,7 +79,7 @@ class Fitness:
 
     def _moved_for_nothing(self) -> Iterator[Violation]:
         scenario = self.evidence.run.scenario
-        if scenario.first_choice:
+        if scenario.manners.failback is not None:
             return
         for start, end in self._calm_times():
             self.evidence.judged[Situation.PEACE] += 1

@@ -21,9 +21,6 @@ class Routes:
         for node in self.evidence.run.scenario.nodes:
             for address in self.evidence.run.scenario.governing:
                 yield from self._missing(node, address)
-        for fault in self.evidence.run.scenario.faults:
-            if isinstance(fault, EndpointsGone):
-                yield from self._unserved(fault)
 
     def _missing(self, node: str, address: IPAddress) -> Iterator[Violation]:
         allowed = self.evidence.allowed(Situation.UNANNOUNCED)
@@ -37,11 +34,24 @@ class Routes:
                     yield self.evidence.violation(free + allowed, "not announced", text)
             at = end
 
+
+@attrs.frozen
+class Served:
+    """Who has no endpoint of a Service has no address of it, where that is asked for."""
+
+    evidence: Evidence
+
+    def violations(self) -> Iterator[Violation]:
+        """Yield what was broken."""
+        for fault in self.evidence.run.scenario.faults:
+            if isinstance(fault, EndpointsGone):
+                yield from self._unserved(fault)
+
     def _unserved(self, fault: EndpointsGone) -> Iterator[Violation]:
         """Where no endpoint serves, no route leads."""
         scenario = self.evidence.run.scenario
         plan = next(service for service in scenario.services if service.name == fault.service)
-        everywhere = set(fault.nodes) == set(scenario.nodes)
+        everywhere = scenario.manners.routed and set(fault.nodes) == set(scenario.nodes)
         by = fault.start + self.evidence.allowed(Situation.UNSERVED)
         near = list(self.evidence.weather.striking(scenario.nodes, fault.start - 4.0, by))
         if by > min(fault.end, self.evidence.run.end) or near != [fault] or not (plan.local or everywhere):

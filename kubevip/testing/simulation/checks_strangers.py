@@ -12,6 +12,8 @@ from kubevip.testing.simulation.promises import Situation
 
 # Before the kernel of a last holder can't be meant any more.
 _LATE = 1.0
+# Whoever was killed while he handed over has the address for longer than this; it is no mistake to tell of him.
+_SHARED = 0.5
 # Whoever is silent for so long has ended a conflict (kubevip.rivalry), as far as whoever asks now and then can tell.
 _REMEMBERED = 45.0
 # What was verified once has so many seconds to be verified again (kubevip.runtime.verifying), on another Lease.
@@ -80,8 +82,17 @@ class Strangers:
         if self.evidence.allowed(Situation.MADE_UP) > 0:
             return
         for told in self.evidence.run.chronicle.all(Contested):
-            if told.told and told.time < first:
+            if told.told and told.time < first and not self._was_shared(told):
                 yield self.evidence.violation(told.time, "a conflict made up", f"{told}, and there was none")
+
+    def _was_shared(self, told: Contested) -> bool:
+        """Tell whether another node really had an address beside its holder for longer than a handover takes."""
+        own = [each for each in self.evidence.tenures if each.node == told.node and each.start <= told.time]
+        return any(
+            other.address == each.address and other.node != each.node and each.overlap(other) > _SHARED
+            for each in own
+            for other in self.evidence.tenures
+        )
 
     def _claimed(self, fault: Claimed) -> Iterator[Violation]:
         scenario = self.evidence.run.scenario

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import attrs
 
 # What a scenario is about, and which part of the seeds is.
-KINDS = {"plain": 8, "fitness": 4, "witnesses": 2, "conflicts": 2, "mixed": 2, "routed": 2}
+KINDS = {"plain": 8, "fitness": 4, "witnesses": 2, "conflicts": 2, "mixed": 2, "routed": 2, "services": 3}
 # A check: seconds between its runs, seconds that it may take, failures that count, successes that count.
 CHECK_EVERY, CHECK_WITHIN, FALL, RISE = 0.5, 0.4, 2, 2
 
@@ -38,6 +38,11 @@ class Manners:
     def routed(self) -> bool:
         """Whether every node announces, to a routing daemon."""
         return self.kind == "routed"
+
+    @property
+    def own_leases(self) -> bool:
+        """Whether each Service has a Lease of its own."""
+        return self.kind == "services"
 
     @property
     def about_fitness(self) -> bool:

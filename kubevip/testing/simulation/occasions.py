@@ -179,14 +179,21 @@ def _cut_off_each(drawn: Occasions) -> list[Fault]:
     return _each(drawn, make, 14.0)
 
 
+def move_endpoints(chance: random.Random, nodes: Sequence[str], service: str) -> tuple[Fault, ...]:
+    """Let a Service lose its endpoints on one node after another."""
+    found: list[Fault] = []
+    at = chance.uniform(6, 9)
+    for node in chance.sample(nodes, len(nodes)):
+        length = chance.uniform(8.0, 14.0)
+        found.append(EndpointsGone(start=at, duration=length, nodes=(node,), service=service))
+        at += length + chance.uniform(5.0, 7.0)
+    return tuple(found)
+
+
 def _unserve_each(drawn: Occasions) -> list[Fault]:
     """Let a Service lose its endpoints on one node after another, and then everywhere."""
     service = drawn.chance.choice(drawn.services).name
-
-    def make(node: str, at: float, length: float) -> list[Fault]:
-        return [EndpointsGone(start=at, duration=length, nodes=(node,), service=service)]
-
-    each = _each(drawn, make, 9.0)
+    each = move_endpoints(drawn.chance, drawn.nodes, service)
     last = max(fault.end for fault in each) + 6.0
     return [*each, EndpointsGone(start=last, duration=9.0, nodes=tuple(drawn.nodes), service=service)]
 

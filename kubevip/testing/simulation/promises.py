@@ -60,7 +60,7 @@ class Situation(enum.Enum):
     CLAIMED = "nobody holds an address that another machine claims, and that was not to be yielded"
     MADE_UP = "a holder tells of another machine, and there is none"
     UNANNOUNCED = "a node that is well does not announce an address (without election)"
-    UNSERVED = "a node announces an address that nothing serves there any more (without election)"
+    UNSERVED = "a node holds an address that nothing serves there any more (externalTrafficPolicy Local)"
     MISSED = "nobody else holds an address: its holder's machine falls silent, two others are well"
 
 
@@ -102,7 +102,7 @@ _OFF = {
     Situation.CLAIMED: Bound.NEVER,
     Situation.MADE_UP: Bound.NEVER,
     Situation.UNANNOUNCED: Bound.ANY,
-    Situation.UNSERVED: Bound.ANY,
+    Situation.UNSERVED: Bound.MOVE,
 }
 # With heartbeats a Lease is taken before it expires, by who finds nobody on the wire: that decides, not the clock.
 _FAST = _OFF | {

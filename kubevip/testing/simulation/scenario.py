@@ -9,12 +9,13 @@ from kubevip.config import Arp, ControlPlane, Election, Node, Services, Serving,
 from kubevip.config.fitness import Fitness
 from kubevip.config.modes import RoutingTable
 from kubevip.config.segment import Segment
+from kubevip.governance import own_lease
 from kubevip.lease import Timing
-from kubevip.model import IPAddress, LeaseKey
+from kubevip.model import IPAddress, LeaseKey, ServiceKey
 from kubevip.testing.process import Clock
 from kubevip.testing.simulation.faults import Fault
 from kubevip.testing.simulation.manners import CHECK_EVERY, CHECK_WITHIN, FALL, PLAIN, RISE, Manners, draw_manners
-from kubevip.testing.simulation.occasions import Occasions, draw_occasions
+from kubevip.testing.simulation.occasions import Occasions, draw_occasions, move_endpoints
 from kubevip.testing.simulation.troubles import draw_faults
 from kubevip.testing.simulation.world import ServicePlan
 
@@ -80,14 +81,21 @@ class Scenario:
     @property
     def governing(self) -> dict[IPAddress, LeaseKey]:
         """Each address that is wanted, with its Lease."""
-        of_services = {address: SERVICES for service in self.services for address in service.addresses}
+        own = self.manners.own_leases
+        of_services = {
+            address: own_lease(ServiceKey("default", service.name)) if own else SERVICES
+            for service in self.services
+            for address in service.addresses
+        }
         return of_services | dict.fromkeys(self.control_plane, CONTROL_PLANE)
 
     @property
     def first_choice(self) -> str:
         """The node that has everything as long as all is well; empty where that is any."""
         manners = self.manners
-        return manners.preferred[0] if manners.preferred and manners.failback is not None else ""
+        # Where an address could not be held, its node takes none for a minute; one that is not answered holds back.
+        able = manners.verify != "resign" and not any(fault.delays for fault in self.faults)
+        return manners.preferred[0] if manners.preferred and manners.failback is not None and able else ""
 
     def settings(self, node: str, witnesses: tuple[IPAddress, ...] = ()) -> Settings:
         """Return what the agent of *node* is told; *witnesses* are those that there are."""
@@ -97,7 +105,7 @@ class Scenario:
             arp=Arp(enable=not manners.routed),
             routing_table=RoutingTable(enable=manners.routed),
             control_plane=ControlPlane(enable=bool(self.control_plane), address=self.control_plane),
-            services=Services(enable=bool(self.services)),
+            services=Services(enable=bool(self.services), election=manners.own_leases),
             serving=Serving(prometheus=None),
             election=Election(
                 duration=self.timing.duration,
@@ -173,6 +181,13 @@ def draw(seed: int, choice: Choice = SEEDS_CHOICE) -> Scenario:
     manners = draw_manners(chance, plain.nodes, choice.kind)
     if manners == PLAIN:
         return plain
+    if manners.own_leases:
+        services = _MANY[: chance.choice((2, 3, 4))]
+        of_services = [service.name for service in services]
+        faults = draw_faults(chance, plain.nodes, of_services, plain.timing.duration)
+        if chance.random() < _MOVING:
+            faults = move_endpoints(chance, plain.nodes, next(service.name for service in services if service.local))
+        return attrs.evolve(plain, manners=manners, services=services, faults=faults)
     occasions = Occasions(chance, plain.nodes, plain.timing.duration, plain.governing, plain.services, manners)
     faults = draw_occasions(occasions, plain.faults)
     if manners.routed:
@@ -238,4 +253,13 @@ def _addresses(*texts: str) -> tuple[IPAddress, ...]:
     return tuple(map(ipaddress.ip_address, texts))
 
 
+# What part of the seeds with such Services has its endpoints moving, and nothing else.
+_MOVING = 0.3
+# Services with Leases of their own; one of them has no address where it has no endpoint.
+_MANY = (
+    ServicePlan(name="web", addresses=_addresses("10.0.0.101", "fd00::101")),
+    ServicePlan(name="app", addresses=_addresses("10.0.0.103"), local=True),
+    ServicePlan(name="dns", addresses=_addresses("10.0.0.102")),
+    ServicePlan(name="mail", addresses=_addresses("10.0.0.104")),
+)
 _CONTROL_PLANE = _addresses("10.0.0.100", "fd00::100")
