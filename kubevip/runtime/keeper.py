@@ -19,7 +19,6 @@ import attrs
 
 from kubevip import reconcile
 from kubevip.election import Cause, Standing
-from kubevip.errors import LinkNotFound
 from kubevip.lease import Timing
 from kubevip.model import Family, IPAddress, LeaseKey, Term, Vip
 from kubevip.ports import Addresses, Links
@@ -27,11 +26,13 @@ from kubevip.reconcile import Hold
 from kubevip.runtime.agenda import Agenda
 from kubevip.runtime.announcer import Announcer
 from kubevip.runtime.clearance import Clearance, Conflict, Manner
+from kubevip.runtime.complaints import Complaints
 from kubevip.runtime.handover import Handover
 from kubevip.runtime.holdings import Holdings
-from kubevip.runtime.leftovers import remove_leftovers
+from kubevip.runtime.leftovers import Leftovers
 from kubevip.runtime.mandates import Mandates
 from kubevip.runtime.pacing import Pacer
+from kubevip.runtime.parting import Parting
 from kubevip.runtime.putting import Putting
 from kubevip.runtime.retry import Retry
 from kubevip.runtime.viplog import VipLog
@@ -90,11 +91,10 @@ class Keeper:
     _clearance: Clearance = attrs.field(init=False)
     _retry: Retry[Vip] = attrs.field(init=False)
     _putting: Putting = attrs.field(init=False)
-    _tidy: set[LeaseKey] = attrs.field(factory=set, init=False)
-    _untidy: set[LeaseKey] = attrs.field(factory=set, init=False)
-    _strays: set[Vip] = attrs.field(factory=set, init=False)
+    _leftovers: Leftovers = attrs.field(init=False)
+    _parting: Parting = attrs.field(init=False)
+    _complaints: Complaints = attrs.field(init=False)
     _healed: int = attrs.field(default=0, init=False)
-    _conflicts: int = attrs.field(default=0, init=False)
     _busy_since: float | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -105,8 +105,18 @@ class Keeper:
         )
         self._agenda = Agenda(self._renewals_among, self._arrivals_among)
         self._handover = Handover(self._announcers, self._links.get, self._look_at)
-        self._clearance = Clearance(self._announcers, self._links.get, self._held.find, self._look_at, self._contested)
+        self._parting = Parting(self._mandates, self._held, self._links, self._handover, self.linger)
+        self._leftovers = Leftovers(self._addresses, self._mandates, self._held)
         self._retry = Retry(self._look_at)
+        self._complaints = Complaints(
+            self._log,
+            self._retry,
+            lambda vip, reason: self.failing(vip, reason),
+            lambda conflict: self.conflicting(conflict),
+        )
+        self._clearance = Clearance(
+            self._announcers, self._links.get, self._held.find, self._look_at, self._complaints.contested
+        )
         for announcer in self._announcers.values():
             announcer.may_announce, announcer.refuted = self.may_announce, self.reannounce
 
@@ -139,23 +149,19 @@ class Keeper:
 
     def watch_for(self, vips: Collection[Vip]) -> None:
         """Look out for successors of *vips*, which are about to be passed on."""
-        self._handover.watch([vip for vip in vips if vip in self._held])
+        self._parting.watch_for(vips)
 
     def pass_on(self, vip: Vip) -> None:
         """Hold *vip* no more: another node is to. It stays until that is seen, at most *linger* seconds."""
         if not self._mandates.unassign(vip):
             return
         self._clearance.forget((vip,))
-        if self._lingers(vip):
-            self._held.announce_no_more((vip,))
-            self._handover.begin((vip,), self._now() + self.linger)
-        else:
-            self._handover.forget((vip,))
+        self._parting.pass_on(vip)
         self._look_at((vip,))
 
     def sweep(self, vips: Iterable[Vip]) -> None:
         """Remove what another process of this agent has left of *vips*, which other nodes are to hold now."""
-        self._strays.update(vips)
+        self._leftovers.stray(vips)
         self._agenda.wake()
 
     def yield_to(self, vip: Vip, mac: str, pause: float) -> None:
@@ -174,7 +180,7 @@ class Keeper:
         the Lease says nothing: its last holder may not have had them.
         """
         vips = [vip for vip in self._mandates.governed_by(lease) if vip not in strange]
-        self._clear(vips, cause, Manner.INSIST if lease in self._tidy else Manner.YIELD)
+        self._clear(vips, cause, Manner.INSIST if self._leftovers.knows(lease) else Manner.YIELD)
 
     def _clear(self, vips: Collection[Vip], cause: Cause, of_strangers: Manner) -> None:
         if cause in (Cause.VACANT, Cause.MISSED):
@@ -189,9 +195,7 @@ class Keeper:
         """Where this node stands in the election for *lease* now."""
         if standing is Standing.UNKNOWN:
             return
-        if lease not in self._tidy and standing is not Standing.VACANT:
-            self._tidy.add(lease)
-            self._untidy.add(lease)
+        if standing is not Standing.VACANT and self._leftovers.learn(lease):
             self._agenda.wake()
         if term is not None:
             self._mandates.lead(lease, term)
@@ -202,38 +206,19 @@ class Keeper:
             self._stand_back(lease, standing)
 
     def _stand_back(self, lease: LeaseKey, standing: Standing) -> None:
-        led = self._mandates.cease(lease)
-        vips = [vip for vip in self._mandates.governed_by(lease) if vip in self._held]
-        # The watch may show a successor before our own release is answered.
-        released = standing is Standing.VACANT or (standing is Standing.FOLLOWING and self._handover.expects(vips))
-        if led and released:
-            # Nobody is reached by a link that is down. When it comes back, the successor must be the only one.
-            reached = [vip for vip in vips if self._carries(vip.interface)]
-            self._held.announce_no_more(vips)
-            self._handover.forget(set(vips).difference(reached))
-            self._handover.begin(reached, self._now() + self.linger)
-        elif standing is Standing.EXPIRED:
-            self._handover.forget(vips)
-        if led and len(vips) < len(self._mandates.governed_by(lease)):
-            # Who gives up at once what an agent before it held has not come to hold it: it may be on our link yet.
-            self._untidy.add(lease)
+        if self._parting.stand_back(lease, standing):
+            self._leftovers.doubt(lease)
         self._clearance.forget(self._mandates.governed_by(lease))
         self._look_at(self._mandates.governed_by(lease))
 
     def expect_successor(self, *leases: LeaseKey) -> None:
         """Look out for successors from now on, and claim nothing any more: *leases* are about to be released."""
-        vips: list[Vip] = []
-        for lease in leases:
-            self._mandates.leave(lease)
-            vips += (vip for vip in self._mandates.governed_by(lease) if vip in self._held)
-        self._handover.watch(vips)
-        self._look_at(vip for vip in vips if not self._lingers(vip))
+        self._look_at(self._parting.expect_successor(leases))
 
     def forget(self, lease: LeaseKey) -> None:
         """Drop what is known of *lease*, for which nobody campaigns here any more."""
         self._mandates.forget(lease)
-        self._tidy.discard(lease)
-        self._untidy.discard(lease)
+        self._leftovers.forget(lease)
 
     def hurry(self) -> None:
         """Try at once what has failed: a backend says that it may succeed now."""
@@ -261,13 +246,7 @@ class Keeper:
     def carries(self, lease: LeaseKey) -> bool:
         """Tell whether a link is up that a VIP of *lease* belongs on; without a VIP none is needed."""
         interfaces = {vip.interface for vip in self._mandates.governed_by(lease)}
-        return not interfaces or any(map(self._carries, interfaces))
-
-    def _carries(self, interface: str) -> bool:
-        try:
-            return self._links.get(interface).up
-        except LinkNotFound:
-            return False
+        return not interfaces or any(map(self._parting.carries, interfaces))
 
     def ailing(self, lease: LeaseKey) -> str:
         """Return why none of the VIPs of *lease* can be held here; empty unless all of them fail."""
@@ -326,7 +305,7 @@ class Keeper:
             contested=self._clearance.contested(),
             lingering=self._handover.count,
             healed=self._healed,
-            conflicts=self._conflicts,
+            conflicts=self._complaints.conflicts,
             busy=0.0 if self._busy_since is None else self._now() - self._busy_since,
         )
 
@@ -371,13 +350,15 @@ class Keeper:
         await self._release(plan.release)
         if plan.hold:
             await self._hold(plan.hold)
-        await self._tidy_up()
+        await self._leftovers.remove()
 
     def _desired(self, vips: AbstractSet[Vip]) -> Mapping[Vip, Term]:
         """Return those of *vips* that are to be held, and need no asking, or have been asked for."""
         led: Mapping[Vip, Term] = self._mandates.terms(vips)
         if self._mandates.leaving:
-            led = {vip: term for vip, term in led.items() if self._mandates.may_claim(vip) or self._lingers(vip)}
+            led = {
+                vip: term for vip, term in led.items() if self._mandates.may_claim(vip) or self._parting.lingers(vip)
+            }
         lacking = self._clearance.lacking(led.keys())
         if not lacking:
             return led
@@ -394,10 +375,6 @@ class Keeper:
         terms = self._mandates.terms(vips)
         return {vip for vip in terms if self._mandates.may_claim(vip)} if self._mandates.leaving else terms.keys()
 
-    def _lingers(self, vip: Vip) -> bool:
-        """Tell whether *vip* stays for a successor: nobody is reached by a link that is down, so it goes before."""
-        return vip in self._held and self._carries(vip.interface)
-
     async def _release(self, vips: Collection[Vip]) -> None:
         if not vips:
             return
@@ -405,28 +382,17 @@ class Keeper:
         for vip in vips:
             if vip not in failed:
                 self._retry.forget(vip)
-        self._fail(failed, "releasing")
+        self._complaints.failed(failed, "releasing")
 
     async def _hold(self, steps: Sequence[Hold]) -> None:
         outcome = await self._held.hold(steps)
         unfinished = outcome.failed.keys() | outcome.late
         self._retry.forget_all(step.vip for step in steps if step.vip not in unfinished)
         self._look_at(outcome.late)
-        self._fail(outcome.failed, "holding")
+        self._complaints.failed(outcome.failed, "holding")
 
     def _paced_families(self) -> set[Family]:
         return {vip.family for vip in self._mandates.terms(self._held.entries.keys())}
-
-    async def _tidy_up(self) -> None:
-        """Remove what another agent left on our links, when it is known who leads."""
-        if self._strays:
-            strays, self._strays = self._strays, set()
-            await remove_leftovers(self._addresses, [vip for vip in strays if vip not in self._held], keep=())
-        while self._untidy:
-            lease = self._untidy.pop()
-            vips = self._mandates.governed_by(lease)
-            keep = vips if self._mandates.leads(lease) else [vip for vip in vips if vip in self._held]
-            await remove_leftovers(self._addresses, vips, keep=keep)
 
     # What happens to it
 
@@ -443,25 +409,6 @@ class Keeper:
         if vips:
             log.info("the interface has changed", extra={"interface": name})
         self._look_at(vips)
-
-    def _contested(self, conflicts: Collection[Conflict]) -> None:
-        self._conflicts += len(conflicts)
-        for conflict in conflicts:
-            self.conflicting(conflict)
-        for manner in Manner:
-            vips = [conflict.vip for conflict in conflicts if conflict.manner is manner]
-            macs = ", ".join(sorted({conflict.mac for conflict in conflicts if conflict.manner is manner}))
-            doing = "taking" if manner is Manner.INSIST else "not taking"
-            self._log.write(logging.ERROR, doing, vips, mac=macs, reason="another machine answers for it")
-
-    def _fail(self, failed: Mapping[Vip, Exception], doing: str) -> None:
-        news: dict[str, list[Vip]] = {}
-        for vip, error in failed.items():
-            if self._retry.after(vip, error):
-                news.setdefault(str(error), []).append(vip)
-                self.failing(vip, str(error))
-        for text, vips in news.items():
-            self._log.write(logging.ERROR, f"failed in {doing}", vips, reason=text)
 
     def _look_at(self, vips: Iterable[Vip]) -> None:
         self._agenda.add(vips)

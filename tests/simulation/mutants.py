@@ -191,7 +191,7 @@ MUTANTS = {
         ),
         Mutant(
             "nobody-looks-out-for-a-successor",
-            "kubevip.runtime.keeper",
+            "kubevip.runtime.parting",
             "self._handover.watch(vips)",
             "self._handover.watch([])",
         ),
