@@ -262,3 +262,15 @@ def test_object_that_a_list_does_not_show_counts_no_more(known):
     sink.applied(endpoints_of("api", addresses("node1")))
     sink.listed({key("api")}, "7")
     assert known.counts == {WEB: Endpoints(), API: Endpoints(1, 1)}
+
+
+def test_what_spread_mode_says_in_a_service_is_seen(known):
+    said = {"kubevip.io/holder": "{}", "kubevip.io/group": "dns", "kubevip.io/zone": "a"}
+    metadata = {"name": "web", "namespace": "default", "annotations": {**said, "example.com/other": "x"}}
+    ServiceSink(known).applied(msgspec.convert({"metadata": metadata}, Service))
+    assert known.views[WEB].annotations == said
+
+
+def test_the_nodes_with_endpoints_are_named_where_that_is_asked_for(known):
+    SliceSink(known, True).applied(slice_of("web-1", "web", endpoint(), endpoint("node2"), endpoint("node3", False)))
+    assert known.counts[WEB] == Endpoints(2, 1, frozenset({"node1", "node2"}))
