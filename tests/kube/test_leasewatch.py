@@ -66,61 +66,74 @@ async def sharing(api: Api) -> AsyncIterator[SharedLeases]:
             yield leases
 
 
-async def test_a_lease_that_is_there_is_told_at_first(api: Api) -> None:
-    async with sharing(api) as shared:
-        await shared.write(api.lease(), NODE1, None)
+async def streaming(emulator: Api) -> None:
+    """Wait until the watch is open: a connection that is given up while it is made is closed by nobody."""
+    await until(lambda: emulator.server.statistics().streams > 0)
+
+
+async def test_a_lease_that_is_there_is_told_at_first(emulator: Api) -> None:
+    async with sharing(emulator) as shared:
+        await shared.write(emulator.lease(), NODE1, None)
         listener = Listener()
-        async with shared.watch(api.lease(), listener):
+        async with shared.watch(emulator.lease(), listener):
+            await streaming(emulator)
             await until(listener.knows("node1"))
 
 
-async def test_a_lease_that_is_not_there_is_told_too(api: Api) -> None:
-    async with sharing(api) as shared:
+async def test_a_lease_that_is_not_there_is_told_too(emulator: Api) -> None:
+    async with sharing(emulator) as shared:
         listener = Listener()
-        async with shared.watch(api.lease(), listener):
+        async with shared.watch(emulator.lease(), listener):
+            await streaming(emulator)
             await until(listener.knows(None))
         assert listener.seen[0].version.isdecimal()
 
 
-async def test_who_comes_later_is_told_at_once_without_asking_anybody(api: Api) -> None:
-    async with sharing(api) as shared:
-        await shared.write(api.lease("one"), NODE1, None)
+async def test_who_comes_later_is_told_at_once_without_asking_anybody(emulator: Api) -> None:
+    async with sharing(emulator) as shared:
+        await shared.write(emulator.lease("one"), NODE1, None)
         first, second, third = Listener(), Listener(), Listener()
-        async with shared.watch(api.lease("one"), first):
+        async with shared.watch(emulator.lease("one"), first):
+            await streaming(emulator)
             await until(first.knows("node1"))
-            async with shared.watch(api.lease("one"), second), shared.watch(api.lease("two"), third):
+            async with shared.watch(emulator.lease("one"), second), shared.watch(emulator.lease("two"), third):
+                await streaming(emulator)
                 assert (second.holders, third.holders) == (["node1"], [None])
 
 
-async def test_each_is_told_of_its_own_lease_alone(api: Api) -> None:
-    async with sharing(api) as shared:
+async def test_each_is_told_of_its_own_lease_alone(emulator: Api) -> None:
+    async with sharing(emulator) as shared:
         one, two = Listener(), Listener()
-        async with shared.watch(api.lease("one"), one), shared.watch(api.lease("two"), two):
+        async with shared.watch(emulator.lease("one"), one), shared.watch(emulator.lease("two"), two):
+            await streaming(emulator)
             await until(two.knows(None))
-            record = await shared.write(api.lease("two"), NODE1, None)
+            record = await shared.write(emulator.lease("two"), NODE1, None)
             await until(two.knows(None, "node1"))
-            await shared.write(api.lease("two"), RENEWAL, record)
+            await shared.write(emulator.lease("two"), RENEWAL, record)
             await until(two.knows(None, "node1", "node1"))
             assert one.holders == [None]
 
 
-async def test_deletion_is_told(api: Api) -> None:
-    async with sharing(api) as shared:
-        await shared.write(api.lease(), NODE1, None)
+async def test_deletion_is_told(emulator: Api) -> None:
+    async with sharing(emulator) as shared:
+        await shared.write(emulator.lease(), NODE1, None)
         listener = Listener()
-        async with shared.watch(api.lease(), listener):
+        async with shared.watch(emulator.lease(), listener):
+            await streaming(emulator)
             await until(listener.knows("node1"))
-            await api.delete("leases", "lock")
+            await emulator.delete("leases", "lock")
             await until(listener.knows("node1", None))
 
 
-async def test_nothing_is_told_after_leaving(api: Api) -> None:
-    async with sharing(api) as shared:
+async def test_nothing_is_told_after_leaving(emulator: Api) -> None:
+    async with sharing(emulator) as shared:
         gone, there = Listener(), Listener()
-        async with shared.watch(api.lease(), there):
-            async with shared.watch(api.lease(), gone):
+        async with shared.watch(emulator.lease(), there):
+            await streaming(emulator)
+            async with shared.watch(emulator.lease(), gone):
+                await streaming(emulator)
                 await until(gone.knows(None))
-            await shared.write(api.lease(), NODE1, None)
+            await shared.write(emulator.lease(), NODE1, None)
             await until(there.knows(None, "node1"))
         assert gone.holders == [None]
 
