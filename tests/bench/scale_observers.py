@@ -16,6 +16,8 @@ from kubevip.net import netlink
 from kubevip.net.segment import Segment
 
 _MESSAGE = 16
+# Agents have addresses on their loopback interfaces, too (kubevip.runtime.pacing).
+_SEGMENT = bytes((172, 31))
 # Message header, interface address header, attribute header: then comes the address (IFA_ADDRESS is the first).
 _ADDRESS = slice(_MESSAGE + 8 + 4, _MESSAGE + 8 + 4 + 4)
 
@@ -64,12 +66,16 @@ class Sightings:
             length = int.from_bytes(data[at : at + 4], "little")
             kind = int.from_bytes(data[at + 4 : at + 6], "little")
             address = data[at : at + length][_ADDRESS]
-            nodes = self.holders.setdefault(address, set())
-            if kind == netlink.RTM_NEWADDR and node not in nodes:
-                self._add(address, node, nodes, now)
-            elif kind == netlink.RTM_DELADDR and node in nodes:
-                self._remove(address, node, nodes, now)
+            if address.startswith(_SEGMENT):
+                self._take(kind, address, node, now)
             at += (length + 3) & ~3
+
+    def _take(self, kind: int, address: bytes, node: str, now: float) -> None:
+        nodes = self.holders.setdefault(address, set())
+        if kind == netlink.RTM_NEWADDR and node not in nodes:
+            self._add(address, node, nodes, now)
+        elif kind == netlink.RTM_DELADDR and node in nodes:
+            self._remove(address, node, nodes, now)
 
     def _add(self, address: bytes, node: str, nodes: set[str], now: float) -> None:
         nodes.add(node)
