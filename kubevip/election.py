@@ -390,5 +390,9 @@ class Candidate:
         self._staying = self._staying or self._stepping_down
         self._stepping_down = False
 
+    def ask_at_once(self) -> None:
+        """Wait no longer before the next step."""
+        self._not_before = -math.inf
+
     def _pause(self) -> float:
         return self.timing.retry_period * (1 + JITTER_FACTOR * self._random())

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -67,6 +68,9 @@ class Elector:
     """For how many seconds a Lease that may be taken is left to others; see ``election.Candidate``."""
     seen: Callable[[], None] = lambda: None
     """Called whenever more is known of the Lease."""
+    releasing: Callable[[bool], None] = lambda _under_way: None
+    """Called with true before a release is sent: others may have the Lease from then on. With false once it is ours
+    by a later write, which no release that is still on its way can overtake."""
     phase: float = 0.0
     """By how many seconds it renews after the common beat; see ``lease.Timing.beat_after``."""
 
@@ -74,6 +78,8 @@ class Elector:
     _wake: Bell = attrs.field(factory=Bell, init=False)
     _told: tuple[Standing, Term | None] = attrs.field(default=(Standing.UNKNOWN, None), init=False)
     _deadline: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
+    _release_sent: bool = attrs.field(default=False, init=False)
+    _attempt: anyio.CancelScope | None = attrs.field(default=None, init=False)
     _running: bool = attrs.field(default=False, init=False)
     _ended: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _renewals: int = attrs.field(default=0, init=False)
@@ -155,8 +161,15 @@ class Elector:
         self._wake.ring()
 
     def stay(self) -> None:
-        """Don't step down after all, if there is still time. No follower may have been told to hand over."""
+        """Don't step down after all, if there is still time. No follower may have been told to hand over.
+
+        A release that isn't answered yet is not waited for: whether we have the Lease is asked at once.
+        """
         self._candidate.stay()
+        if self._release_sent:
+            self._candidate.hurry_renewal()
+            if self._attempt is not None:
+                self._attempt.deadline = -math.inf
         self._wake.ring()
 
     def offer(self, hold_back: float) -> None:
@@ -244,10 +257,13 @@ class Elector:
 
     async def _write(self, write: Write) -> None:
         asked = self._now()
-        if write.cause not in (Cause.RENEWAL, Cause.RELEASE):
+        if write.cause is Cause.RELEASE:
+            self._release_sent = True
+            self.releasing(True)
+        elif write.cause is not Cause.RENEWAL:
             self._follower.campaigning(self.lease, write.cause)
         try:
-            with anyio.fail_after(self.timing.attempt_timeout):
+            with anyio.fail_after(self.timing.attempt_timeout) as self._attempt:
                 claim = attrs.evolve(
                     write.claim, badge=self.badge(write.claim, write.base), word=self.word(write.claim, write.base)
                 )
@@ -257,10 +273,14 @@ class Elector:
             self._answered()
         except Exception as error:
             self._failed(asked, error, "writing the Lease")
+            if self._attempt is not None and self._attempt.deadline == -math.inf:
+                self._candidate.ask_at_once()
         else:
             self._candidate.wrote(record, asked, self._now())
             self._answered()
             self._succeeded(write.cause)
+        finally:
+            self._attempt = None
 
     def _observe(self, observation: Observation) -> None:
         twin = self._candidate.twin
@@ -291,6 +311,10 @@ class Elector:
         self._last_error = ""
 
     def _succeeded(self, cause: Cause) -> None:
+        if self._release_sent:
+            self._release_sent = False
+            if cause is not Cause.RELEASE:
+                self.releasing(False)
         if cause is Cause.RENEWAL:
             self._renewals += 1
         elif cause is Cause.RELEASE:

@@ -81,6 +81,7 @@ class Fitness:
         self._elector.deference = self.eligibility.deference
         self._elector.word = self._word
         self._elector.seen = self.look
+        self._elector.releasing = self._releasing
 
     def report(self, ground: Ground, text: str | None, *, until: float = float("inf")) -> None:
         """Let *ground* count against this node until *until* (seconds on the loop's clock); ``None``: not any more."""
@@ -114,6 +115,13 @@ class Fitness:
             self._keeper.expect_successor(self._elector.lease)
         self.eligibility.left(record)
         self._elector.step_down()
+
+    def _releasing(self, under_way: bool) -> None:
+        """Others may have the Lease from the moment at which its release is sent, whatever the link does meanwhile."""
+        if under_way:
+            self._keeper.expect_successor(self._elector.lease)
+        else:
+            self._keeper.remain(self._elector.lease)
 
     # Requests to this node
 

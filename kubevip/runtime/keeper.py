@@ -215,6 +215,12 @@ class Keeper:
         """Look out for successors from now on, and claim nothing any more: *leases* are about to be released."""
         self._look_at(self._parting.expect_successor(leases))
 
+    def remain(self, lease: LeaseKey) -> None:
+        """Go on as before: *lease* isn't released after all."""
+        self._mandates.remain(lease)
+        self._handover.forget(self._mandates.governed_by(lease))
+        self._look_at(self._mandates.governed_by(lease))
+
     def forget(self, lease: LeaseKey) -> None:
         """Drop what is known of *lease*, for which nobody campaigns here any more."""
         self._mandates.forget(lease)

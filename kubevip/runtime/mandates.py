@@ -58,6 +58,10 @@ class Mandates:
         """This node is about to release *lease*."""
         self._leaving.add(lease)
 
+    def remain(self, lease: LeaseKey) -> None:
+        """This node does not release *lease* after all."""
+        self._leaving.discard(lease)
+
     def leaves(self, lease: LeaseKey) -> bool:
         """Tell whether this node is about to release *lease*."""
         return lease in self._leaving

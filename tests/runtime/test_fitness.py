@@ -222,6 +222,21 @@ async def test_a_link_that_comes_back_at_once_finds_no_second_holder() -> None:
 
 
 @virtual
+async def test_a_link_that_comes_back_while_the_release_is_on_its_way_finds_no_second_holder() -> None:
+    async with site() as here:
+        old = here.holder
+        here.lines[old.node].latency, here.lines[old.node].chance = 0.5, lambda: 1.0
+        old.host.links.set_up("eth0", False)
+        await anyio.sleep(0.6)
+        # The API server has it, and the answer is still to come.
+        assert here.leases.holder(LEASE) != old.node
+        old.host.links.set_up("eth0", True)
+        await anyio.sleep(2)
+        assert here.holder is not old
+        assert here.longest_overlap() == 0
+
+
+@virtual
 async def test_a_single_node_has_the_address_again_soon_after_its_link_is_back() -> None:
     async with site("a") as here:
         here.machines["a"].host.links.set_up("eth0", False)
