@@ -225,7 +225,8 @@ async def test_a_link_that_comes_back_at_once_finds_no_second_holder() -> None:
 async def test_a_link_that_comes_back_while_the_release_is_on_its_way_finds_no_second_holder() -> None:
     async with site() as here:
         old = here.holder
-        here.lines[old.node].latency, here.lines[old.node].chance = 0.5, lambda: 1.0
+        line = here.lines[old.node]
+        line.latency, line.lag, line.chance = 0.5, 0.5, lambda: 1.0
         old.host.links.set_up("eth0", False)
         await anyio.sleep(0.6)
         # The API server has it, and the answer is still to come.
