@@ -172,13 +172,19 @@ class Holdings(Mapping[Vip, Held]):
             self._empty.set()
         return failed
 
-    def lost(self, address: IPAddress, interface: str) -> list[Vip]:
-        """Note that *address* is gone from *interface*; return what was held by that."""
+    def lost(self, address: IPAddress, interface: str, now: float) -> Mapping[Vip, str]:
+        """Note that *address* is gone from *interface* at *now*; return what was held by that, and why it is gone."""
         # Thousands may go at once: each is looked up, or that would take minutes.
         lengths = [length for length in self._prefix_lengths if length <= Family.of(address).bits]
-        gone = [vip for length in lengths if (vip := Vip(address, interface, length)) in self._held]
-        self.uncertain(gone)
+        found = [vip for length in lengths if (vip := Vip(address, interface, length)) in self._held]
+        gone = {vip: self._why_gone(self._held[vip], now) for vip in found}
+        self.uncertain(found)
         return gone
+
+    @staticmethod
+    def _why_gone(held: Held, now: float) -> str:
+        late = held.ends is not None and held.ends <= now
+        return "its lifetime was over before it was renewed: this node is too busy" if late else "someone removed it"
 
     def uncertain(self, vips: Collection[Vip]) -> None:
         """Count *vips*, where held, neither as on their links nor as announced: they have to be put again."""

@@ -403,10 +403,11 @@ class Keeper:
     # What happens to it
 
     def _removed(self, address: IPAddress, interface: str) -> None:
-        gone = self._held.lost(address, interface)
-        taken = [vip for vip in gone if self._mandates.term(vip) is not None]
-        self._healed += len(taken)
-        self._log.write(logging.WARNING, "putting back what someone else removed", taken)
+        gone = self._held.lost(address, interface, self._now())
+        for vip, reason in gone.items():
+            if self._mandates.term(vip) is not None:
+                self._healed += 1
+                self._log.write(logging.WARNING, "putting back", (vip,), reason=reason)
         self._look_at(gone)
 
     def _link_changed(self, name: str) -> None:
