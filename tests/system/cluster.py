@@ -31,6 +31,7 @@ ACCOUNT = "system:serviceaccount:kube-system:kube-vip"
 CONTROL_PLANE = LeaseKey("kube-system", "plndr-cp-lock")
 SERVICES_LEASE = LeaseKey("kube-system", "plndr-svcs-lock")
 _COLLECTIONS = {
+    "Node": "/api/v1/nodes",
     "Service": "/api/v1/namespaces/{0}/services",
     "ServiceAccount": "/api/v1/namespaces/{0}/serviceaccounts",
     "Lease": "/apis/coordination.k8s.io/v1/namespaces/{0}/leases",
