@@ -1,8 +1,9 @@
 """Hand an address over to another node, without losing a packet, and say what came of it.
 
 TARGET is a virtual address, or the Lease that governs it as NAMESPACE/NAME. All addresses of that Lease move
-together. The holder is asked by an annotation of the Lease, so the credentials need the right to update it. The exit
-code is 0 where the address is where it was wanted, 1 where it isn't, 2 where the request makes no sense.
+together; where Services are spread, an address moves alone. The holder is asked by an annotation of the Lease, so the
+credentials need the right to update it. The exit code is 0 where the address is where it was wanted, 1 where it isn't,
+2 where the request makes no sense.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from typing import Any
 
 import anyio
 
+from kubevip.cli.passing import pass_on
 from kubevip.config import Kubernetes, Settings, kubeconfig_candidates
 from kubevip.config.parse import NODE_NAME
 from kubevip.config.table import BY_NAME
@@ -99,10 +101,16 @@ async def _run(arguments: argparse.Namespace) -> int:
     file = Path(environ["k8s_config_file"]) if environ.get("k8s_config_file") else None
     settings = Settings(kubernetes=Kubernetes(config_file=file))
     async with await connect(kubeconfig_candidates(settings, environ)) as client:
-        lease = target if isinstance(target, LeaseKey) else await _governing(leases, client, target)
         if to and (nodes := await unknown_node(client, to)):
             raise ConfigError([f"there is no node {to!r}; there are: {', '.join(nodes)}"])
-        outcome = await hand_over(KubeLeases(client), lease, to=to, by="kubevip handover", within=arguments.timeout)
+        lease = target if isinstance(target, LeaseKey) else await _governing(leases, client, target)
+        passed = None
+        if not isinstance(target, LeaseKey) and lease == leases.services:
+            passed = await pass_on(client, lease.namespace, target, to, arguments.timeout)
+        if passed is None:
+            outcome = await hand_over(KubeLeases(client), lease, to=to, by="kubevip handover", within=arguments.timeout)
+        else:
+            lease, outcome = passed
     _tell(arguments.output, lease, to, outcome)
     return 0 if outcome.is_well else 1
 

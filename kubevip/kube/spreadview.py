@@ -55,6 +55,15 @@ class Survey:
         return found
 
 
+async def is_spread(client: Api, namespace: str) -> bool:
+    """Tell whether agents share the Services: each of them has a Lease in *namespace* then.
+
+    :raises ApiError: if the API server doesn't answer, or refuses.
+    """
+    leases = await _list(client, LEASES, namespace)
+    return any(lease.key.name.startswith(PREFIX) and to_record(lease).holder for lease in leases)
+
+
 async def survey(client: Api, namespace: str) -> Survey:
     """Look at all Services, and at the Leases of nodes in *namespace*.
 
