@@ -67,7 +67,7 @@ class Fitness:
     _answered: set[tuple[int, str]] = attrs.field(factory=set, init=False)
     _refused: Word | None = attrs.field(default=None, init=False)
     _unreadable: str = attrs.field(default="", init=False)
-    _expecting: int = attrs.field(default=-1, init=False)
+    _handed_over: int = attrs.field(default=-1, init=False)
     _ailing_since: float | None = attrs.field(default=None, init=False)
     _unheard_since: float | None = attrs.field(default=None, init=False)
     _ask_at: float = attrs.field(default=0.0, init=False)
@@ -111,8 +111,7 @@ class Fitness:
         log.warning("giving up the Lease", extra={"lease": str(self._elector.lease), "reason": text})
         term = self._elector.term
         if reached and term is not None:
-            self._expecting = term.token
-            self._keeper.expect_successor(self._elector.lease)
+            self._handed_over = term.token
         self.eligibility.left(record)
         self._elector.step_down()
 
@@ -193,7 +192,7 @@ class Fitness:
             self.report(Ground.LINK, "")
         elif Ground.LINK in self.eligibility.statistics(now):
             term = self._elector.term
-            if term is None or term.token != self._expecting:
+            if term is None or term.token != self._handed_over:
                 # Where the API server is reached by the same link, nobody knows yet: then nothing has to move.
                 self._elector.stay()
                 self.eligibility.stays()

@@ -232,6 +232,10 @@ async def serves(cluster, node, count):
     return (int(found[1]) if found else 0) == count
 
 
+async def told_by(cluster, node, text):
+    return text in (await cluster.ask(node, "/readyz"))[1]
+
+
 async def has_event(cluster, namespace, name, reason, text):
     events = json.loads(await cluster.client.request("GET", f"/api/v1/namespaces/{namespace}/events"))["items"]
     about = [each for each in events if each["involvedObject"]["name"] == name and each["reason"] == reason]
@@ -357,7 +361,7 @@ async def test_peers_come_from_annotations_of_the_node_when_they_are_complete(
     settings = {**BGP, "bgp_peers": "", "annotation": "example.com", "address": VIP, "svc_enable": "false"}
     cluster.start_agent("node1", extra=settings)
     await cluster.wait_logged("node1", "waiting for the node's annotations", reason="example.com/peer-ip is missing")
-    assert "example.com/peer-ip is missing" in (await cluster.ask("node1", "/readyz"))[1]
+    await until(lambda: told_by(cluster, "node1", "example.com/peer-ip is missing"), 3, "told by /readyz")
     annotations["example.com/peer-ip"] = ROUTER
     await cluster.client.request("PUT", "/api/v1/nodes/node1", body=node)
     await router.wait_via(VIP, "node1")

@@ -604,7 +604,8 @@ async def test_one_that_is_about_to_hand_over_claims_nothing_any_more() -> None:
         here.lines[old.node].chance = lambda: 1.0
         assert old.keeper.may_announce(VIP)
         fail(old)
-        # A successor may be there before the answer to the release is.
+        await anyio.sleep(0.001)
+        # The release has been sent: a successor may be there before the answer is.
         assert old.leads(LEASE)
         assert not old.keeper.may_announce(VIP)
         assert await here.outage(5) == 0

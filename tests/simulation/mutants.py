@@ -94,8 +94,8 @@ MUTANTS = {
         Mutant(
             "it-is-given-up-without-a-word",
             "kubevip.runtime.fitness",
-            "if reached and term is not None:",
-            "if not reached and term is not None:",
+            "self._keeper.expect_successor(self._elector.lease)",
+            "pass",
             kind="fitness",
         ),
         Mutant(
