@@ -246,7 +246,7 @@ class Elector:
     async def _read(self) -> None:
         asked = self._now()
         try:
-            with anyio.fail_after(self.timing.attempt_timeout):
+            with anyio.fail_after(self.timing.attempt_timeout) as self._attempt:
                 record = await self._store.read(self.lease)
         except Exception as error:
             # Whatever a store raises, nothing is known of the Lease; the campaign goes on.
@@ -254,6 +254,8 @@ class Elector:
         else:
             self._candidate.read(record, self._now())
             self._answered()
+        finally:
+            self._attempt = None
 
     async def _write(self, write: Write) -> None:
         asked = self._now()
@@ -273,8 +275,6 @@ class Elector:
             self._answered()
         except Exception as error:
             self._failed(asked, error, "writing the Lease")
-            if self._attempt is not None and self._attempt.deadline == -math.inf:
-                self._candidate.ask_at_once()
         else:
             self._candidate.wrote(record, asked, self._now())
             self._answered()
@@ -298,12 +298,17 @@ class Elector:
 
     def _failed(self, asked: float, error: Exception, doing: str) -> None:
         self._failures += 1
-        silent = isinstance(error, TimeoutError)
-        text = f"no answer within {self.timing.attempt_timeout:g} s" if silent else str(error) or repr(error)
+        given_up = self._attempt is not None and self._attempt.deadline == -math.inf
+        if isinstance(error, TimeoutError):
+            text = "no answer yet" if given_up else f"no answer within {self.timing.attempt_timeout:g} s"
+        else:
+            text = str(error) or repr(error)
         if text != self._last_error:
             log.warning("%s failed", doing, extra={"lease": str(self.lease), "reason": text})
         self._last_error = text
         self._candidate.no_answer(asked, self._now())
+        if given_up:
+            self._candidate.ask_at_once()
 
     def _answered(self) -> None:
         if self._last_error:

@@ -562,6 +562,24 @@ async def test_a_short_loss_of_the_link_that_the_api_is_reached_by_moves_nothing
 
 
 @virtual
+async def test_a_flapping_link_that_the_api_is_reached_by_moves_nothing() -> None:
+    async with site() as here:
+        old = here.holder
+        for _ in range(3):
+            old.host.links.set_up("eth0", False)
+            here.lines[old.node].cut()
+            await anyio.sleep(0.05)
+            here.lines[old.node].mend()
+            old.host.links.set_up("eth0", True)
+            # Too short for an answer to the first question, long enough for the second.
+            here.lines[old.node].latency = 0.3 - here.lines[old.node].latency
+            await anyio.sleep(0.15)
+        here.lines[old.node].latency = 0.005
+        assert await here.outage(10) < 0.2
+        assert here.holder is old
+
+
+@virtual
 async def test_a_check_that_fails_during_a_short_loss_of_the_link_moves_the_address_afterwards() -> None:
     async with site() as here:
         old = here.holder
