@@ -45,7 +45,12 @@ class Absences:
                     yield self.evidence.violation(free + allowed, "without a holder", text)
 
     def missed_late(self) -> Iterator[Violation]:
-        """The machine of a holder falls silent, and nothing else happens: two others are enough to take its place."""
+        """The machine of a holder falls silent, and nothing else happens: two others are enough to take its place.
+
+        Leases of single Services have no heartbeats, and of a Service that is local there may be nobody to take it.
+        """
+        if self.evidence.run.scenario.manners.own_leases:
+            return
         allowed = self.evidence.allowed(Situation.MISSED)
         for fault in self.evidence.run.scenario.faults:
             if fault.silences and len(fault.nodes) == 1 and self._is_alone(fault, allowed):

@@ -47,7 +47,7 @@ class Fitness:
 
     def _kept_though_asked(self, fault: HandoverAsked) -> Iterator[Violation]:
         at = fault.start + self.evidence.allowed(Situation.ASKED)
-        if self.evidence.run.scenario.first_choice not in ("", fault.to) or not self._is_alone(fault, at):
+        if self.evidence.run.scenario.claimant not in ("", fault.to) or not self._is_alone(fault, at):
             return
         for tenure in self._held_at(fault.start):
             if self.evidence.lease(tenure.address) != fault.lease or fault.to == tenure.node:

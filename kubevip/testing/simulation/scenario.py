@@ -90,12 +90,18 @@ class Scenario:
         return of_services | dict.fromkeys(self.control_plane, CONTROL_PLANE)
 
     @property
+    def claimant(self) -> str:
+        """The node that asks for everything back, sooner or later; empty where none does."""
+        manners = self.manners
+        return manners.preferred[0] if manners.preferred and manners.failback is not None else ""
+
+    @property
     def first_choice(self) -> str:
         """The node that has everything as long as all is well; empty where that is any."""
         manners = self.manners
         # Where an address could not be held, its node takes none for a minute; one that is not answered holds back.
         able = manners.verify != "resign" and not any(fault.delays for fault in self.faults)
-        return manners.preferred[0] if manners.preferred and manners.failback is not None and able else ""
+        return self.claimant if able else ""
 
     def settings(self, node: str, witnesses: tuple[IPAddress, ...] = ()) -> Settings:
         """Return what the agent of *node* is told; *witnesses* are those that there are."""
