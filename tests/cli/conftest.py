@@ -10,10 +10,9 @@ from kubevip.demo.cluster import API, addresses
 from kubevip.net.netns import Namespace
 from kubevip.net.segment import Machine, Segment
 from tests.cli.processes import Starter
-from tests.emulator.conftest import kubectl_path
 from tests.kernel import pytest_collection_finish, require_namespaces
 
-__all__ = ["kubectl_path", "pytest_collection_finish"]
+__all__ = ["pytest_collection_finish"]
 
 NODE = "node1"
 

@@ -15,9 +15,6 @@ import pytest
 
 from kubevip.cli import main
 from kubevip.emulator import Emulator, serve
-from tests.emulator.conftest import kubectl_path
-
-__all__ = ["kubectl_path"]
 
 
 @attrs.frozen

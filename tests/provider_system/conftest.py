@@ -12,12 +12,9 @@ from blockbuster import BlockBuster
 
 from kubevip.emulator import User, serve
 from kubevip.emulator.faults import Faults, Target
-from tests.emulator.conftest import kubectl_path
 from tests.provider_system.objects import ACCOUNT, SECOND
 from tests.provider_system.site import Site
 from tests.realapi import find_assets, serve_real
-
-__all__ = ["kubectl_path"]
 
 TOKENS = {
     "admin-token": User("admin", ("system:masters",)),

@@ -7,12 +7,12 @@ import os
 import pytest
 
 from kubevip.service import ADDRESSES
-from tests.emulator.conftest import certificate, kubectl_path
+from tests.emulator.conftest import certificate
 from tests.provider_system.conftest import emulated
 from tests.provider_system.site import Site
 from tests.waiting import until
 
-__all__ = ["certificate", "kubectl_path"]
+__all__ = ["certificate"]
 
 POOL = {"range_global": "10.0.0.5-10.0.0.9"}
 DUAL = {"range_global": "10.0.0.5-10.0.0.9,fd00::5-fd00::9"}
