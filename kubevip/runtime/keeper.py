@@ -223,8 +223,8 @@ class Keeper:
 
     def forget(self, lease: LeaseKey) -> None:
         """Drop what is known of *lease*, for which nobody campaigns here any more."""
-        self._mandates.forget(lease)
         self._leftovers.forget(lease)
+        self._mandates.forget(lease)
 
     def hurry(self) -> None:
         """Try at once what has failed: a backend says that it may succeed now."""

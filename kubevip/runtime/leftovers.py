@@ -48,9 +48,11 @@ class Leftovers:
         self._strays.update(vips)
 
     def forget(self, lease: LeaseKey) -> None:
-        """Drop what is known of *lease*."""
+        """Drop what is known of *lease*; what it may have left is removed nevertheless."""
         self._known.discard(lease)
-        self._doubtful.discard(lease)
+        if lease in self._doubtful:
+            self._doubtful.discard(lease)
+            self._strays.update(self._mandates.governed_by(lease))
 
     async def remove(self) -> None:
         """Remove what another agent left on our links."""

@@ -291,3 +291,17 @@ async def test_behind_a_link_that_is_down_it_goes_before_the_lease_does(segment:
         a.keeper.expect_successor(LEASE)
         await anyio.sleep(0.1)
         assert not a.present
+
+
+@both
+@virtual
+async def test_what_a_killed_agent_held_goes_with_a_lease_that_is_given_up_at_once(segment: Segment, vip: Vip) -> None:
+    async with keeping(segment, vip, linger=LINGER) as a:
+        await a.host.addresses.put([(vip, 60)], not_after=float("inf"))
+        a.keeper.expect_successor(LEASE)
+        a.lead()
+        a.follow(Standing.VACANT)
+        # The Lease of a single Service is forgotten as soon as it has been released.
+        a.keeper.forget(LEASE)
+        await anyio.sleep(0.01)
+        assert not a.present
