@@ -12,7 +12,6 @@ It is level-triggered: whatever changed only marks VIPs as to be looked at.
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 
 import anyio
 import attrs
@@ -27,6 +26,7 @@ from kubevip.runtime.agenda import Agenda
 from kubevip.runtime.announcer import Announcer
 from kubevip.runtime.clearance import Clearance, Conflict, Manner
 from kubevip.runtime.complaints import Complaints
+from kubevip.runtime.entitlement import Entitlement
 from kubevip.runtime.handover import Handover
 from kubevip.runtime.holdings import Holdings
 from kubevip.runtime.leftovers import Leftovers
@@ -93,6 +93,7 @@ class Keeper:
     _putting: Putting = attrs.field(init=False)
     _leftovers: Leftovers = attrs.field(init=False)
     _parting: Parting = attrs.field(init=False)
+    _entitlement: Entitlement = attrs.field(init=False)
     _complaints: Complaints = attrs.field(init=False)
     _healed: int = attrs.field(default=0, init=False)
     _busy_since: float | None = attrs.field(default=None, init=False)
@@ -103,7 +104,6 @@ class Keeper:
         self._held = Holdings(
             self._addresses, self._announcers, self._putting, self._log, self.may_announce, self._tell
         )
-        self._agenda = Agenda(self._renewals_among, self._arrivals_among)
         self._handover = Handover(self._announcers, self._links.get, self._look_at)
         self._parting = Parting(self._mandates, self._held, self._links, self._handover, self.linger)
         self._leftovers = Leftovers(self._addresses, self._mandates, self._held)
@@ -117,6 +117,8 @@ class Keeper:
         self._clearance = Clearance(
             self._announcers, self._links.get, self._held.find, self._look_at, self._complaints.contested
         )
+        self._entitlement = Entitlement(self._mandates, self._held, self._clearance, self._parting)
+        self._agenda = Agenda(self._entitlement.renewals_among, self._entitlement.arrivals_among)
         for announcer in self._announcers.values():
             announcer.may_announce, announcer.refuted = self.may_announce, self.reannounce
 
@@ -325,7 +327,7 @@ class Keeper:
                 tasks.start_soon(self._clearance.run)
                 tasks.start_soon(self._handover.run)
                 tasks.start_soon(self._retry.run)
-                tasks.start_soon(Pacer(self._addresses, self._timing, self._paced_families).run)
+                tasks.start_soon(Pacer(self._addresses, self._timing, self._entitlement.families).run)
                 for announcer in {id(each): each for each in self._announcers.values()}.values():
                     tasks.start_soon(announcer.run)
                 while True:
@@ -339,7 +341,7 @@ class Keeper:
 
     async def _reconcile(self) -> None:
         dirty = self._agenda.take()
-        desired = self._desired(dirty)
+        desired = self._entitlement.desired(dirty)
         plan = reconcile.plan(
             dirty,
             desired=desired,
@@ -358,29 +360,6 @@ class Keeper:
             await self._hold(plan.hold)
         await self._leftovers.remove()
 
-    def _desired(self, vips: AbstractSet[Vip]) -> Mapping[Vip, Term]:
-        """Return those of *vips* that are to be held, and need no asking, or have been asked for."""
-        led: Mapping[Vip, Term] = self._mandates.terms(vips)
-        if self._mandates.leaving:
-            led = {
-                vip: term for vip, term in led.items() if self._mandates.may_claim(vip) or self._parting.lingers(vip)
-            }
-        lacking = self._clearance.lacking(led.keys())
-        if not lacking:
-            return led
-        # What is on our link needs no asking: to remove it for that would be an outage.
-        self._clearance.grant(vip for vip in lacking if self._held.is_on_link(vip) and not self._clearance.rival(vip))
-        self._clearance.seek(lacking, Manner.YIELD)
-        lacking = self._clearance.lacking(lacking)
-        return {vip: term for vip, term in led.items() if vip not in lacking}
-
-    def _renewals_among(self, vips: AbstractSet[Vip]) -> AbstractSet[Vip]:
-        return self._mandates.terms(self._held.announced & vips).keys()
-
-    def _arrivals_among(self, vips: AbstractSet[Vip]) -> AbstractSet[Vip]:
-        terms = self._mandates.terms(vips)
-        return {vip for vip in terms if self._mandates.may_claim(vip)} if self._mandates.leaving else terms.keys()
-
     async def _release(self, vips: Collection[Vip]) -> None:
         if not vips:
             return
@@ -396,9 +375,6 @@ class Keeper:
         self._retry.forget_all(step.vip for step in steps if step.vip not in unfinished)
         self._look_at(outcome.late)
         self._complaints.failed(outcome.failed, "holding")
-
-    def _paced_families(self) -> set[Family]:
-        return {vip.family for vip in self._mandates.terms(self._held.entries.keys())}
 
     # What happens to it
 

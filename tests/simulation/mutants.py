@@ -179,7 +179,7 @@ MUTANTS = {
         ),
         Mutant(
             "the-wire-is-not-asked",
-            "kubevip.runtime.keeper",
+            "kubevip.runtime.entitlement",
             "lacking = self._clearance.lacking(led.keys())",
             "lacking = set()",
         ),
