@@ -93,7 +93,11 @@ def _lifetime(rest: float, lag: float) -> int:
 def _hold(vip: Vip, term: Term, held: Held | None, lifetime: int, worthwhile: float, now: float) -> Hold | None:
     present = held is not None and held.ends is not None
     announce = not (present and held is not None and held.announced)
-    if held is not None and held.ends is not None and not _runs_out(held.ends, lifetime, worthwhile, now):
+    if (
+        held is not None
+        and held.ends is not None
+        and not (_runs_out(held.ends, lifetime, worthwhile, now) or _outlives(held.ends, term))
+    ):
         return Hold(vip, None, announce, term.until) if announce else None
     if lifetime <= 0:
         # A Lease that ends so soon isn't worth an address.
@@ -105,3 +109,11 @@ def _runs_out(ends: float, lifetime: int, worthwhile: float, now: float) -> bool
     """Tell whether an address that ends at *ends* is to get *lifetime* seconds anew."""
     gain = now + lifetime - ends
     return gain >= worthwhile or (gain > 0 and ends - now < lifetime / 2)
+
+
+def _outlives(ends: float, term: Term) -> bool:
+    """Tell whether an address that ends at *ends* does so too late for *term*.
+
+    It was put there by a longer one: this node led on by its own word, until a renewal of before was answered.
+    """
+    return ends > term.expires - fence.LATEST_CHECK

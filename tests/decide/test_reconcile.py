@@ -61,6 +61,12 @@ def test_a_renewed_lease_extends_the_lifetime_without_a_new_announcement() -> No
     assert made == Plan(hold=(Hold(VIP, 13, announce=False, until=fence.latest_start(13, 117)),))
 
 
+def test_a_lifetime_that_ends_after_the_lease_is_made_shorter() -> None:
+    # Its holder led on by its own word, and then the answer to an earlier renewal came.
+    made = plan([VIP], desired={VIP: term(110, 115)}, held={VIP: Held(VIP, 114.3, True)}, now=100)
+    assert made == Plan(hold=(Hold(VIP, 13, announce=False, until=fence.latest_start(13, 115)),))
+
+
 def test_an_address_that_is_not_announced_yet_is_announced_without_being_put_again() -> None:
     made = plan([VIP], desired={VIP: term(110, 115)}, held={VIP: Held(VIP, 113, False)}, now=100)
     assert made == Plan(hold=(Hold(VIP, None, announce=True, until=110),))
