@@ -79,6 +79,8 @@ class Overlaps:
         release = self._release(earlier, later)
         if release is not None:
             return self._planned(earlier, later, release)
+        if self._came_late(later):
+            return Situation.PLANNED_STRUCK, self.evidence.allowed(Situation.PLANNED_STRUCK)
         situation = self._unplanned(earlier, later)
         return situation, self.evidence.allowed(situation)
 
@@ -104,6 +106,16 @@ class Overlaps:
             if self.evidence.weather.is_smooth((earlier.node, later.node), release.asked, end):
                 return Situation.PLANNED, end - later.start
         return Situation.PLANNED_STRUCK, self.evidence.allowed(Situation.PLANNED_STRUCK)
+
+    def _came_late(self, later: Tenure) -> bool:
+        """Tell whether the address came onto the later holder's link after it had been handed over already.
+
+        A kernel that takes its time puts what it was asked for before.
+        """
+        slow = any(
+            fault.delays for fault in self.evidence.weather.striking((later.node,), later.start - 1.0, later.start)
+        )
+        return slow and self._release(later, later) is not None
 
     def _release(self, earlier: Tenure, later: Tenure) -> Wrote | None:
         """Return how the earlier holder gave up its Lease for the later one; ``None`` where it did not."""
