@@ -82,8 +82,12 @@ class Strangers:
         if self.evidence.allowed(Situation.MADE_UP) > 0:
             return
         for told in self.evidence.run.chronicle.all(Contested):
-            if told.told and told.time < first and not self._was_shared(told):
+            if (told.told or self._met(told)) and told.time < first and not self._was_shared(told):
                 yield self.evidence.violation(told.time, "a conflict made up", f"{told}, and there was none")
+
+    def _met(self, told: Contested) -> bool:
+        """Tell whether it took an address from a machine that answered, and could know whose the Lease was."""
+        return told.met > 0 and not self.evidence.weather.hides_api(told.node, 0.0, told.time)
 
     def _was_shared(self, told: Contested) -> bool:
         """Tell whether another node really had an address beside its holder for longer than a handover takes."""

@@ -92,16 +92,20 @@ class Routed(Event):
 
 @attrs.frozen
 class Contested(Event):
-    """The process number *life* of *node* has told of, answered and yielded to so many claims of other machines."""
+    """The process number *life* of *node* has told of, answered and yielded to so many claims of other machines.
+
+    *met* counts those that went on answering when it asked before it took an address.
+    """
 
     node: str
     life: int
     told: int
     defended: int
     yielded: int
+    met: int = 0
 
     def __str__(self) -> str:
-        counts = f"told {self.told}, defended {self.defended}, yielded {self.yielded}"
+        counts = f"told {self.told}, defended {self.defended}, yielded {self.yielded}, met {self.met}"
         return f"process {self.life} of {self.node} has met claims of other machines: {counts}"
 
 

@@ -57,7 +57,7 @@ class Node:
     errors: list[str] = attrs.field(factory=list, init=False)
     _running: dict[Process, "asyncio.Task[None]"] = attrs.field(factory=dict, init=False)
     _asked_to_stop: bool = attrs.field(default=False, init=False)
-    _contested: tuple[int, int, int, int] = attrs.field(default=(0, 0, 0, 0), init=False)
+    _contested: tuple[int, int, int, int, int] = attrs.field(default=(0, 0, 0, 0, 0), init=False)
 
     @property
     def name(self) -> str:
@@ -170,9 +170,9 @@ class Node:
         statistics = self.statistics()
         if statistics is None or statistics.conflicts is None:
             return
-        found = statistics.conflicts
-        counts = (self.life, found.conflicts, found.defended, found.yielded)
-        if found.conflicts and counts != self._contested:
+        found, met = statistics.conflicts, statistics.keeper.conflicts if statistics.keeper else 0
+        counts = (self.life, found.conflicts, found.defended, found.yielded, met)
+        if (found.conflicts or met) and counts != self._contested:
             self._contested = counts
             self.chronicle.add(Contested(universal_time(), self.name, *counts))
 
