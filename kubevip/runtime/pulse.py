@@ -317,8 +317,10 @@ class Pulse:
             answered, now = {vip: everybody[vip] for vip in sample if vip in everybody}, self._now()
             if len(everybody) > len(answered):
                 self._witnessed = now
-            if now - asked > within + 2 * self.interval:
-                # We stood still ourselves.
+            # Who takes the Lease up again meanwhile has a new key, and is not missed by the one before.
+            self._follow_badge()
+            if self._vigil is not vigil or now - asked > within + 2 * self.interval:
+                # Or we stood still ourselves.
                 return
             silent = 0 if answered else silent + 1
             enough = silent >= SILENT * (1 + vigil.rank(now))
@@ -337,7 +339,6 @@ class Pulse:
                 log.info("a holder is missed, and its addresses are there", extra=extra)
             self._send(vigil, self._find_interfaces())
             await anyio.sleep(AGAIN if answered else 0 if connected else self.interval)
-            self._follow_badge()
 
     def _look_for_company(self, vigil: Vigil, now: float) -> None:
         """Find out whether we are cut off, when nobody of those who were there is heard."""

@@ -159,6 +159,14 @@ class Promises:
         }[TABLE[self._scenario.mode][situation]]
 
     @property
+    def named_goes_first(self) -> bool:
+        """Whether who was asked for gets an address before all others.
+
+        They leave it half a retry period, or half a second: not enough where news and writes take longer than that.
+        """
+        return 2 * self._scenario.latency <= min(self._scenario.timing.retry_period, 1.0) / 2
+
+    @property
     def takeover(self) -> float:
         """How long nobody may hold an address while one node is well, and nobody else stands in its way.
 
