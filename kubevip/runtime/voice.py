@@ -17,6 +17,8 @@ from kubevip.runtime.wire import ANSWER_WITHIN
 SHORTEST_ANSWER = 0.005
 # Of the time that others wait before they miss us, this part is counted on: their clocks go by others' quartzes.
 _COUNTED_ON = 0.99
+# The kernel tells of a link that is down some time later: what was sent in these seconds may not have been heard.
+TOLD_WITHIN = 0.03
 
 
 def answer_within(interval: float) -> float:
@@ -32,21 +34,24 @@ class Voice:
     """
 
     speak: Callable[[], None] = lambda: None
-    _unmissed_until: float = attrs.field(default=math.inf, init=False)
+    _spoke_at: float = attrs.field(default=math.inf, init=False)
+    _interval: float = attrs.field(default=0.0, init=False)
     _carried: bool = attrs.field(default=True, init=False)
     _was_cut: bool = attrs.field(default=False, init=False)
 
     def begin(self) -> None:
         """Nobody has been heard yet in this term: who never was can't be missed."""
-        self._unmissed_until = math.inf
+        self._spoke_at = math.inf
 
     def spoke(self, interval: float) -> None:
         """Say now that a heartbeat is sent, of those that come each *interval*, on a link that is up."""
-        patience = _COUNTED_ON * MISSED * interval - answer_within(interval)
-        self._unmissed_until = asyncio.get_running_loop().time() + patience
+        self._spoke_at, self._interval = self._now(), interval
 
     def cut(self) -> None:
         """Our links are down."""
+        if self._carried and self._spoke_at < math.inf:
+            late = TOLD_WITHIN - (self._now() - self._spoke_at)
+            self._spoke_at -= max(0, math.ceil(late / self._interval)) * self._interval
         self._carried, self._was_cut = False, True
 
     def mend(self) -> None:
@@ -71,4 +76,8 @@ class Voice:
         Who misses a holder takes its Lease when nobody has answered his last question. So a link that is back by then
         has prevented it.
         """
-        return self._unmissed_until
+        return self._spoke_at + _COUNTED_ON * MISSED * self._interval - answer_within(self._interval)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()

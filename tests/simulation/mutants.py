@@ -288,8 +288,8 @@ MUTANTS = {
         Mutant(
             "who-may-have-been-missed-keeps-the-address",
             "kubevip.runtime.voice",
-            "patience = _COUNTED_ON * MISSED * interval - answer_within(interval)",
-            "patience = _COUNTED_ON * MISSED * interval * 10",
+            "return self._spoke_at + _COUNTED_ON * MISSED * self._interval - answer_within(self._interval)",
+            "return self._spoke_at + 10 * MISSED * self._interval",
             failover="fast",
             kind="links",
         ),
