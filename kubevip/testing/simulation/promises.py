@@ -42,6 +42,7 @@ class Situation(enum.Enum):
     PLANNED_STRUCK = "two hold an address: a planned handover, and frames, agent or kernel of one of them fail"
     UNPLANNED = "two hold an address: an unplanned takeover"
     UNHEARD = "two hold an address: an unplanned takeover, and frames get lost between them"
+    BACK = "two hold an address, and both are reached: an unplanned takeover, and only links were down"
     LEASELESS = "an address is on a link, and its Lease has expired"
     TERMLESS = "an address is announced without a term"
     UNPLANNED_AWAY = "two hold an address: an unplanned takeover, and the API server is away for the last holder"
@@ -83,6 +84,7 @@ _OFF = {
     Situation.PLANNED_STRUCK: Bound.LEASE,
     Situation.UNPLANNED: Bound.NEVER,
     Situation.UNHEARD: Bound.OVERDUE,
+    Situation.BACK: Bound.NEVER,
     Situation.LEASELESS: Bound.OVERDUE,
     Situation.TERMLESS: Bound.NEVER,
     Situation.UNPLANNED_AWAY: Bound.NEVER,
@@ -117,6 +119,7 @@ _HOLDING_ON = {
     # A killed agent's address ends with its lifetime in the kernel.
     Situation.STRUCK_AWAY: Bound.LEASE,
     Situation.UNHEARD_AWAY: Bound.ANY,
+    Situation.BACK: Bound.HANDOVER,
     Situation.LEASELESS_AWAY: Bound.ANY,
     Situation.TERMLESS_AWAY: Bound.ANY,
     Situation.OUTAGE: Bound.NEVER,
