@@ -43,7 +43,7 @@ class Overlaps:
 
     def two_holders(self) -> Iterator[Violation]:
         """Two must not hold an address, or not for longer than the way from one to the other allows."""
-        for address in self.evidence.run.scenario.governing:
+        for address in dict.fromkeys(tenure.address for tenure in self.evidence.tenures):
             held = [tenure for tenure in self.evidence.tenures if tenure.address == address]
             for number, later in enumerate(held):
                 before = {tenure.node: tenure for tenure in held[:number] if tenure.node != later.node}
