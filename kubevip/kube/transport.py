@@ -15,6 +15,7 @@ from yarl import URL
 
 from kubevip.kube.credentials import Credentials
 from kubevip.kube.sockets import Sockets
+from kubevip.ports import MERGE_PATCH
 
 # A watch may send an object as large as etcd takes, in one line.
 _BUFFER = 2 << 20
@@ -53,7 +54,8 @@ class Transport:
         self, method: str, path: str, query: Sequence[tuple[str, str]], body: object, timeout: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
         """Return the answer, whatever its status; its body is still to be read."""
-        headers = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": self.agent}
+        form = MERGE_PATCH if method == "PATCH" else "application/json"
+        headers = {"Accept": "application/json", "Content-Type": form, "User-Agent": self.agent}
         authorization = await self.credentials.authorization()
         if authorization is not None:
             headers["Authorization"] = authorization
