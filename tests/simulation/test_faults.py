@@ -12,7 +12,7 @@ from kubevip.testing import virtual
 from kubevip.testing.simulation.faults import Fault
 from kubevip.testing.simulation.faults_api import ApiCut, ApiErring, ApiRefusing, ApiSlow
 from kubevip.testing.simulation.faults_fitness import CardRefuses, CheckFails, Cordoned
-from kubevip.testing.simulation.faults_node import LinkDown, PowerOff, RefusingKernel, SlowKernel, Stall
+from kubevip.testing.simulation.faults_node import LinkDown, OnlyLinkDown, PowerOff, RefusingKernel, SlowKernel, Stall
 from kubevip.testing.simulation.faults_segment import BadSegment, Cut
 from kubevip.testing.simulation.faults_strangers import Claimed, WitnessesCut, WitnessesOff
 from kubevip.testing.simulation.manners import KINDS, SPREAD
@@ -34,6 +34,7 @@ PASSING = [
     Cut(**WHEN, nodes=("n1",)),
     Cut(**WHEN, nodes=("n1", "n2"), heard=True),
     LinkDown(**WHEN, nodes=("n1",)),
+    OnlyLinkDown(**WHEN, nodes=("n1",)),
     RefusingKernel(**WHEN, nodes=("n1",)),
     SlowKernel(**WHEN, nodes=("n1",), delay=0.2, locked=0.1),
     CardRefuses(**WHEN, nodes=("n1",)),

@@ -55,7 +55,8 @@ class Fitness:
                 continue
             self.evidence.judged[Situation.ASKED] += 1
             holders = [each.node for each in self._held_at(at, tenure.address)]
-            if tenure.node in holders or (fault.to and holders != [fault.to]):
+            passed_by = bool(fault.to) and self.evidence.promises.named_goes_first and holders != [fault.to]
+            if tenure.node in holders or passed_by:
                 text = (
                     f"{tenure.address} is held by {', '.join(holders) or 'nobody'} {at - fault.start:.3f} s after this"
                 )

@@ -7,7 +7,7 @@ import attrs
 
 from kubevip.model import IPAddress, LeaseKey
 from kubevip.testing.history import Tenure
-from kubevip.testing.simulation.chronicle import Moved, Routed
+from kubevip.testing.simulation.chronicle import Moved, Routed, Told, Wrote
 from kubevip.testing.simulation.promises import Promises, Situation
 from kubevip.testing.simulation.simulation import Run
 from kubevip.testing.simulation.terms import Terms, terms_of
@@ -72,6 +72,18 @@ class Evidence:
     def lease(self, address: IPAddress) -> LeaseKey:
         """Return the Lease that governs *address*."""
         return self.run.scenario.governing[address]
+
+    def told_of(self, release: Wrote) -> float | None:
+        """Return when the node that released knew that it had; ``None`` where it never did."""
+        return next(
+            (
+                told.time
+                for told in self.run.chronicle.all(Told)
+                if (told.node, told.life, told.lease) == (release.node, release.life, release.lease)
+                and told.version >= release.version
+            ),
+            None,
+        )
 
     def rate(self, node: str) -> float:
         """Return how fast the clock of *node* goes."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import attrs
 
 # What a scenario is about, and which part of the seeds is.
-KINDS = {"plain": 8, "fitness": 4, "witnesses": 2, "conflicts": 2, "mixed": 2, "routed": 2, "services": 3}
+KINDS = {"plain": 8, "fitness": 4, "witnesses": 2, "conflicts": 2, "mixed": 2, "routed": 2, "services": 3, "links": 2}
 # What part of all seeds is about Services that are spread, and in what part of "mixed" they are: that is drawn apart.
 SPREAD, SPREAD_PART, SPREAD_IN_MIXED = "spread", 0.12, 0.25
 # A check: seconds between its runs, seconds that it may take, failures that count, successes that count.
@@ -68,6 +68,11 @@ class Manners:
     def about_conflicts(self) -> bool:
         """Whether other machines claim addresses."""
         return self.kind in ("conflicts", "mixed")
+
+    @property
+    def about_links(self) -> bool:
+        """Whether links go down and come back, by which the API server is reached, too."""
+        return self.kind == "links"
 
     @property
     def noticed(self) -> float:

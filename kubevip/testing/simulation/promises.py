@@ -42,6 +42,7 @@ class Situation(enum.Enum):
     PLANNED_STRUCK = "two hold an address: a planned handover, and frames, agent or kernel of one of them fail"
     UNPLANNED = "two hold an address: an unplanned takeover"
     UNHEARD = "two hold an address: an unplanned takeover, and frames get lost between them"
+    BACK = "two hold an address, and both are reached: an unplanned takeover, and only links were down"
     LEASELESS = "an address is on a link, and its Lease has expired"
     TERMLESS = "an address is announced without a term"
     UNPLANNED_AWAY = "two hold an address: an unplanned takeover, and the API server is away for the last holder"
@@ -98,6 +99,7 @@ _OFF = {
     Situation.PLANNED_STRUCK: Bound.LEASE,
     Situation.UNPLANNED: Bound.NEVER,
     Situation.UNHEARD: Bound.OVERDUE,
+    Situation.BACK: Bound.NEVER,
     Situation.LEASELESS: Bound.OVERDUE,
     Situation.TERMLESS: Bound.NEVER,
     Situation.UNPLANNED_AWAY: Bound.NEVER,
@@ -133,6 +135,7 @@ _HOLDING_ON = {
     # A killed agent's address ends with its lifetime in the kernel.
     Situation.STRUCK_AWAY: Bound.LEASE,
     Situation.UNHEARD_AWAY: Bound.ANY,
+    Situation.BACK: Bound.HANDOVER,
     Situation.LEASELESS_AWAY: Bound.ANY,
     Situation.TERMLESS_AWAY: Bound.ANY,
     Situation.OUTAGE: Bound.NEVER,
@@ -182,6 +185,14 @@ class Promises:
             Bound.TAKEOVER: self.takeover,
             Bound.ANY: float("inf"),
         }[TABLE[self.mode or self._scenario.mode][situation]]
+
+    @property
+    def named_goes_first(self) -> bool:
+        """Whether who was asked for gets an address before all others.
+
+        They leave it half a retry period, or half a second: not enough where news and writes take longer than that.
+        """
+        return 2 * self._scenario.latency <= min(self._scenario.timing.retry_period, 1.0) / 2
 
     @property
     def takeover(self) -> float:

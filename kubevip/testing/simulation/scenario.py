@@ -243,6 +243,9 @@ def draw(seed: int, choice: Choice = SEEDS_CHOICE) -> Scenario:
     faults = draw_occasions(occasions, plain.faults)
     if manners.routed:
         return attrs.evolve(plain, failover="off", on_api_loss="fence", callers=(), manners=manners, faults=faults)
+    if manners.about_links and choice.failover is None and chance.random() < 0.5:
+        # There a link that is back has to be quicker than those who miss heartbeats.
+        plain = attrs.evolve(plain, failover="fast")
     return attrs.evolve(plain, manners=manners, faults=faults)
 
 

@@ -20,6 +20,7 @@ from kubevip.emulator.selectors import Selector
 from kubevip.emulator.store import Change
 from kubevip.emulator.writes import Writer
 from kubevip.model import LeaseKey
+from kubevip.ports import MERGE_PATCH
 from kubevip.testing.process import universal_time
 from kubevip.testing.simulation.chronicle import Chronicle, Wrote
 from kubevip.testing.simulation.recording import Recorder
@@ -134,9 +135,8 @@ class ApiServer:
     def _write(self, request: Request, call: Call, resource: Resource, renderer: Renderer) -> Answer:
         before = self.store.get(resource, call.key)
         version = self.store.version
-        answer = Writer(self._objects, call, resource, renderer, _moment()).answer(
-            request.body or b"", "application/json"
-        )
+        form = MERGE_PATCH if call.verb == "patch" else "application/json"
+        answer = Writer(self._objects, call, resource, renderer, _moment()).answer(request.body or b"", form)
         if resource is not LEASES or self.store.version == version:
             self._spread(request)
             return Answer(answer.body)
