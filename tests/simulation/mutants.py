@@ -317,8 +317,8 @@ MUTANTS = {
         Mutant(
             "every-record-that-names-us-is-of-this-term",
             "kubevip.spreading",
-            "return holder.node == self.node and holder.term == self.term != \"\"",
-            "return holder.node == self.node and self.term != \"\"",
+            'return holder.node == self.node and holder.term == self.term != ""',
+            'return holder.node == self.node and self.term != ""',
             kind="spread",
         ),
         Mutant(
