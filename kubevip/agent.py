@@ -49,7 +49,7 @@ from kubevip.registry import Registry
 from kubevip.runtime.supervise import supervised
 from kubevip.safeguards import Safeguards
 from kubevip.service import OF_OWN_LEASES, ClassFilter
-from kubevip.spreadmode import SpreadMode
+from kubevip.spreadmode import SPREAD, SpreadMode
 from kubevip.statistics import AgentStatistics
 from kubevip.surroundings import Surroundings
 
@@ -64,9 +64,6 @@ SERVE_AFTER = 0.5
 BGP, ROUTES = ("bgp",), ("routes",)
 # How often the routing table is looked at where that is set to 0, in seconds.
 _LOOK_EVERY = 5.0
-
-# What svc_placement says where all nodes share the Services.
-SPREAD = "spread"
 
 AnyReflector = Reflector[RawLease] | Reflector[Service] | Reflector[EndpointSlice] | Reflector[EndpointsObject]
 
@@ -267,7 +264,8 @@ class Agent:
         for reflector in self._reflectors.values():
             tasks.start_soon(reflector.run)
         if not settings.services.disable_updates:
-            tasks.start_soon(supervised, "publishing", Publishing(services, Publisher(client)).run)
+            nodes = self._spread.spread.nodes if self._spread else lambda: 1
+            tasks.start_soon(supervised, "publishing", Publishing(services, Publisher(client), nodes).run)
 
     async def _campaign_when_synced(self, campaign: Campaign | Electing) -> None:
         """Whoever leads has to know what there is to hold: a node that may not list Services leaves it to others."""
@@ -335,6 +333,8 @@ class Agent:
     async def _leave(self, parts: Parts) -> None:
         """Release all Leases at once, and let go of each address when its successor is seen."""
         log.info("stopping")
+        if self._spread is not None:
+            await self._spread.drain(self.settings.election.linger)
         bound = self.settings.election.linger + self._timing().attempt_timeout
         with anyio.move_on_after(bound) as scope:
             if self._electing is not None:

@@ -5,7 +5,7 @@ worked out once, and again only when nodes have come or gone, or when others hav
 """
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import attrs
 
@@ -14,10 +14,26 @@ from kubevip.placement import Item, Node, Placement, in_order, score
 from kubevip.roster import Roster
 from kubevip.settling import Settling
 
-# So long a node that should take something is waited for, in seconds; then the next one takes it.
+# So long a node that should take something, and takes nothing, is waited for, in seconds; then the next one takes it.
 PATIENCE = 5.0
+# One that takes others is waited for so many times as long: it may have hundreds to take.
+AT_WORK = 6
 # When others have placed something differently, all that is free is looked at anew, no more often than this.
 RECONSIDER = 0.5
+
+
+@attrs.frozen
+class SpreadStatistics:
+    """A snapshot: this node's *term*, the nodes that are *present*, and how many Services each one has.
+
+    *own* is how many addresses are this node's; *moves* counts from the start.
+    """
+
+    term: str
+    present: tuple[str, ...]
+    loads: Mapping[str, int]
+    own: int
+    moves: Mapping[str, int]
 
 
 @attrs.define(eq=False)
@@ -38,6 +54,8 @@ class Assignment:
     _mine: dict[ServiceKey, None] = attrs.field(factory=dict, init=False)
     _fresh: dict[ServiceKey, None] = attrs.field(factory=dict, init=False)
     _turns: dict[ServiceKey, float] = attrs.field(factory=dict, init=False)
+    # When each node was last seen to take something.
+    _at_work: dict[str, float] = attrs.field(factory=dict, init=False)
     _differs: bool = attrs.field(default=False, init=False)
     _considered: float = attrs.field(default=-math.inf, init=False)
     _settling: Settling = attrs.field(init=False)
@@ -80,6 +98,12 @@ class Assignment:
         self.items.pop(key, None)
         self._free_since.pop(key, None)
         self._fresh.pop(key, None)
+
+    def settle(self, key: ServiceKey, node: str, now: float) -> None:
+        """*key* is seen to be on *node*."""
+        if self.on.get(key) != node:
+            self._at_work[node] = now
+            self.put(key, node)
 
     def put(self, key: ServiceKey, node: str | None) -> None:
         """*key* is on *node*."""
@@ -140,19 +164,25 @@ class Assignment:
         again = self._consider(now)
         found = dict.fromkeys(self._mine)
         for key, since in self._free_since.items():
-            due = since + self.patience
-            if now < due:
-                again = min(again, due)
+            if now < since + self.patience:
+                again = min(again, since + self.patience)
                 break
             meant = self._meant.get(key, self.node)
             if meant == self.node:
                 continue
-            due += self._turn(key, meant)
+            due = self._waits_until(since, meant)
+            if now >= due:
+                due += self._turn(key, meant)
             if now >= due:
                 found[key] = None
             else:
                 again = min(again, due)
         return found.keys(), again
+
+    def _waits_until(self, since: float, meant: str) -> float:
+        """Return until when something that has been free since *since* is left to the node that it is meant for."""
+        at_work = self._at_work.get(meant, since)
+        return max(since, min(at_work, since + (AT_WORK - 1) * self.patience)) + self.patience
 
     def _consider(self, now: float) -> float:
         """Decide where each free one should go, as far as that isn't known; return when to do so again."""

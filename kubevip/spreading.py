@@ -28,7 +28,7 @@ from kubevip.tenure import Tenure, cause_of, turn_of
 
 # Candidates for taking a silent Lease away go one after the other, so many seconds apart.
 TURN = 0.05
-# So many Services are being taken at once: more may become another node's before it is their turn.
+# So many records are to be written at once.
 SLICE = 64
 
 
@@ -88,9 +88,8 @@ class Spreading:
         if before is not None:
             self._forget(before)
             self.assignment.drop(key)
-            del self._charges[key], self._seen[key]
-            self._wishes.pop(key, None)
-            self._timed.pop(key, None)
+            for known in (self._charges, self._seen, self._wishes, self._timed):
+                known.pop(key, None)
             self._pending.discard(key)
             self._doubtful.discard(key)
 
@@ -131,7 +130,7 @@ class Spreading:
     def listed(self, nodes: Collection[str], version: str, now: float) -> None:
         """These nodes have Leases, and no others: what is absent counts from now on."""
         news = set(self.roster.listed(nodes, version, now)) | (self._named.keys() - set(nodes))
-        for node in sorted(news):
+        for node in news:
             self.changed(node)
 
     def lead(self, term: str) -> None:
@@ -260,7 +259,7 @@ class Spreading:
         elif state.free:
             self.assignment.release(charge.key, now)
         elif state.holder is not None:
-            self.assignment.put(charge.key, state.holder.node)
+            self.assignment.settle(charge.key, state.holder.node, now)
             if state.holder.node != self.node:
                 # It has been fulfilled, or is for another node to heed.
                 self._wishes.pop(charge.key, None)
@@ -272,10 +271,10 @@ class Spreading:
 
     # What to do
 
-    def steps(self, now: float, busy: AbstractSet[object] = frozenset()) -> tuple[list[Step], float]:
+    def steps(self, now: float, busy: AbstractSet[object] = frozenset(), most: int = SLICE) -> tuple[list[Step], float]:
         """Return what to do at *now*, and when to ask again if nothing happens; ``update`` has to come before.
 
-        The records of Services that are *busy* are being written already.
+        Of records no more than *most*, and none of the Services that are *busy*.
         """
         again = min([self.roster.next_end(now), *self._timed.values()], default=math.inf)
         if not self.term:
@@ -288,9 +287,11 @@ class Spreading:
             self._begun = self.term
             self.assignment.begin(now)
         found, later = self.assignment.taken(now, self._named.get(self.node, ()))
-        taken = dict.fromkeys(itertools.islice(found, SLICE))
+        taken = dict.fromkeys(itertools.islice((key for key in found if key not in busy), most))
         writes: list[Step] = []
         for key in by_name(self._pending - busy):
+            if len(writes) >= most:
+                break
             write = self._write(self._charges[key], False, placement) if key not in taken else None
             if write is not None:
                 writes.append(write)
@@ -299,10 +300,8 @@ class Spreading:
         if not self._pending:
             # An empty set keeps the room of thousands otherwise.
             self._pending.clear()
-        for key in taken:
-            if key not in busy:
-                write = self._write(self._charges[key], True, placement)
-                writes += [write] if write is not None else []
+        takes = (self._write(self._charges[key], True, placement) for key in taken)
+        writes += itertools.islice(filter(None, takes), most - len(writes))
         doubts, due = self._doubts(placement, now)
         return [*doubts, *writes], min(again, later, due)
 
@@ -374,6 +373,12 @@ class Spreading:
         if lead not in self.own and not self._is_undecided(charge, lead):
             return state.holder.node if state.fate is Fate.LIVE else ""
         return self._successor(charge.key, placement) or self.node
+
+    def has_heirs(self, now: float) -> bool:
+        """Tell whether there is another node for anything that this one should not keep."""
+        placement = self.assignment.placement(now)
+        keys = {self._state[address].authority for address in self.own if address in self._state}
+        return any(key in self.assignment.items and self._successor(key, placement) for key in keys)
 
     def _successor(self, key: ServiceKey, placement: Placement) -> str:
         """Return whom this node hands over to what it has for *key*; empty where it keeps it."""

@@ -4,11 +4,11 @@ from collections.abc import Collection, Iterable, Mapping
 
 import attrs
 
+from kubevip.assignment import SpreadStatistics
 from kubevip.backend import Peering, silence
 from kubevip.controllers.annotated import AnnotationStatistics
 from kubevip.controllers.health import HealthStatistics
 from kubevip.controllers.services import ServicesStatistics
-from kubevip.controllers.spread import SpreadStatistics
 from kubevip.election import Standing
 from kubevip.kube.reflector import ReflectorStatistics
 from kubevip.model import LeaseKey

@@ -16,6 +16,7 @@ import anyio
 import anyio.abc
 import attrs
 
+from kubevip.assignment import SpreadStatistics
 from kubevip.charges import Bury, Change, Look, Step, Write, charge_of
 from kubevip.custody import Custody, Facts, Orders
 from kubevip.election import Cause, Standing
@@ -34,8 +35,10 @@ from kubevip.spreading import Spreading
 
 log = logging.getLogger(__name__)
 
-# Requests under way at once.
-WRITERS = 16
+# Requests under way at once, and those that wait for that: where they should go may be another node by then.
+WRITERS, AT_ONCE = 16, 64
+# Why a node that stops shouldn't have anything.
+DEPARTING = "the agent is being stopped"
 # All that happens within so many seconds is decided on together; and deciding takes at most a fifth of the time.
 GAP, IDLE_PARTS = 0.005, 4
 
@@ -49,20 +52,6 @@ class OwnElection(Protocol):
 
     def renew(self) -> None:
         """Renew now, if we lead."""
-
-
-@attrs.frozen
-class SpreadStatistics:
-    """A snapshot: this node's *term*, the nodes that are *present*, and how many Services each one has.
-
-    *own* is how many addresses are this node's; *moves* counts from the start.
-    """
-
-    term: str
-    present: tuple[str, ...]
-    loads: Mapping[str, int]
-    own: int
-    moves: Mapping[str, int]
 
 
 @attrs.define(eq=False)
@@ -97,6 +86,7 @@ class Spread:
     _flying: set[ServiceKey | str] = attrs.field(factory=set, init=False)
     _retry: Retry[ServiceKey | str] = attrs.field(init=False)
     _moves: dict[str, int] = attrs.field(factory=lambda: {"taken": 0, "handed_over": 0, "buried": 0}, init=False)
+    _departing: bool = attrs.field(default=False, init=False)
     _heeded: str = attrs.field(default="", init=False)
     _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
@@ -238,7 +228,7 @@ class Spread:
                 weight=self.weight,
                 zone=self.zone,
                 networks=tuple(self.networks()),
-                unfit=self.unfit(),
+                unfit=self.unfit() or (DEPARTING if self._departing else ""),
             )
         )
 
@@ -256,10 +246,31 @@ class Spread:
             self._spreading.wish(key, node)
         self._wake.set()
 
+    def nodes(self) -> int:
+        """Return how many nodes there are, at least one."""
+        return max(1, len(self._roster.present(self._now())))
+
     def speaks(self) -> bool:
         """Tell whether this node is the one that tells about Services that nobody holds."""
         present = self._roster.present(self._now())
         return bool(self._spreading.term) and self.node == min(present, default="")
+
+    def depart(self) -> None:
+        """Say that this node shouldn't have anything any more, and hand over what others can have."""
+        self._departing = True
+        self.election.renew()
+
+    def departs(self) -> bool:
+        """Tell whether all can see that."""
+        return (own := self._roster.present(self._now()).get(self.node)) is None or own.unfit != ""
+
+    def holds(self) -> int:
+        """Return how many addresses are this node's."""
+        return len(self._spreading.own)
+
+    def has_heirs(self) -> bool:
+        """Tell whether something of that is to be handed over."""
+        return self._spreading.has_heirs(self._now())
 
     # What is seen of the others
 
@@ -285,7 +296,8 @@ class Spread:
                 self._apply()
                 self._wake.clear()
                 busy = self._flying | self._retry.failing().keys()
-                steps, again = self._spreading.steps(self._now(), busy)
+                steps, again = self._spreading.steps(self._now(), busy, max(0, AT_ONCE - len(self._flying)))
+                self._watch_for(steps)
                 for step in steps:
                     key = step.key if isinstance(step, Write) else step.node
                     if key not in busy:
@@ -294,6 +306,11 @@ class Spread:
                 await anyio.sleep(max(GAP, IDLE_PARTS * (self._now() - began)))
                 with anyio.move_on_after(again - self._now()):
                     await self._wake.wait()
+
+    def _watch_for(self, steps: Collection[Step]) -> None:
+        """Look out for the successors of all that is about to be given away."""
+        giving = [each for step in steps if isinstance(step, Write) for each in step.giving]
+        self._keeper.watch_for([self._entrusted[each] for each in giving if each in self._entrusted])
 
     def _try_again(self, keys: object) -> None:
         for key in keys if isinstance(keys, list) else ():
@@ -331,20 +348,17 @@ class Spread:
         version, record = self._spreading.version_for(write), Custody(write.uid, write.held)
         if not version:
             return
-        # What is given away is gone from here once that is on its way: then the Service is read first, to be sure.
-        swapped = await self._records.swap(write.key, version, record) if not write.giving else None
+        if write.giving:
+            self._spreading.handing_over(write)
+            self._apply()
+        swapped = await self._records.swap(write.key, version, record)
         if swapped is not None:
             self._written(write, swapped)
             return
         found = await self._records.read(write.key)
         self._spreading.recorded(write.key, found.uid, found.record, found.version, self._now())
-        if found.uid != write.uid or found.record != write.expected or not self._spreading.term:
-            return
-        if write.giving:
-            self._keeper.watch_for([self._entrusted[each] for each in write.giving if each in self._entrusted])
-            self._spreading.handing_over(write)
-            self._apply()
-        self._written(write, await self._records.write(found, record))
+        if found.uid == write.uid and found.record == write.expected and self._spreading.term:
+            self._written(write, await self._records.write(found, record))
 
     def _written(self, write: Write, found: Found) -> None:
         self._spreading.recorded(write.key, found.uid, found.record, found.version, self._now())

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from kubevip.assignment import PATIENCE, RECONSIDER, Assignment
+from kubevip.assignment import AT_WORK, PATIENCE, RECONSIDER, Assignment
 from kubevip.custody import Facts
 from kubevip.lease import Record
 from kubevip.model import ServiceKey
@@ -118,3 +118,13 @@ def test_while_its_fleet_starts_a_node_takes_its_part_and_first_what_it_had() ->
     assert (len(keys), again) == (20, QUIET)
     assert list(keys)[:7] == had
     assert len(found.taken(QUIET, had)[0]) == 40
+
+
+def test_a_node_that_takes_one_after_the_other_is_waited_for_but_not_for_ever() -> None:
+    found = known_by("n1", 40, nodes=("n1", "n2"))
+    mine = taken(found, 0.0)
+    others = [key(number) for number in range(40) if key(number) not in mine]
+    for at in range(1, AT_WORK):
+        found.settle(others.pop(), "n2", at * PATIENCE - 0.1)
+        assert taken(found, at * PATIENCE) == mine
+    assert taken(found, AT_WORK * PATIENCE) == mine | set(others)

@@ -3,10 +3,11 @@
 from collections import Counter
 
 import anyio
+import attrs
 import pytest
 
 from kubevip.testing.simulation.chronicle import Moved
-from kubevip.testing.simulation.faults_api import ApiCut
+from kubevip.testing.simulation.faults_api import ApiCut, ApiSlow
 from kubevip.testing.simulation.faults_fitness import Cordoned
 from kubevip.testing.simulation.faults_node import LinkDown
 from kubevip.testing.simulation.faults_stored import EndpointsGone
@@ -177,3 +178,59 @@ def test_a_successor_has_its_time_from_when_it_can_know_however_slow_the_api_ser
 
     # A successor shows up long after the record was sent, as the way to the API server is.
     in_fleet(scenario(3, plans(8), linger=0.1, latency=0.7), story)
+
+
+def test_each_address_has_a_holder_all_the_time_though_the_api_server_takes_longer_than_addresses_may_linger() -> None:
+    async def story(world: World) -> None:
+        await settled(world, 10)
+        await anyio.sleep(3)
+        held = {address: len(on) for address, on in holders(world).items()}
+        events = len(list(world.chronicle.all(Moved)))
+        ApiSlow(start=0, duration=60, nodes=tuple(world.nodes), latency=0.25).strike(world)
+        world.nodes["n2"].ask_to_stop()
+        await settled(world, 30, without="n2")
+        for moved in list(world.chronicle.all(Moved))[events:]:
+            held[moved.address] += 1 if moved.present else -1
+            assert held[moved.address] >= 1
+
+    in_fleet(attrs.evolve(scenario(3, plans(200)), linger=1.0), story)
+
+
+def test_two_nodes_that_stop_together_hand_all_to_those_that_stay() -> None:
+    async def story(world: World) -> None:
+        await settled(world, 3)
+        await anyio.sleep(3)
+        held = {address: len(on) for address, on in holders(world).items()}
+        events = len(list(world.chronicle.all(Moved)))
+        for name in ("n1", "n2"):
+            world.nodes[name].ask_to_stop()
+        await until(lambda: loads(world)["n3"] + loads(world)["n4"] == loads(world).total() == 40, 3)
+        for moved in list(world.chronicle.all(Moved))[events:]:
+            held[moved.address] += 1 if moved.present else -1
+            assert held[moved.address] >= 1
+
+    in_fleet(scenario(4, plans(40)), story)
+
+
+def test_the_last_node_stops_without_waiting_for_anybody() -> None:
+    async def story(world: World) -> None:
+        await settled(world, 3)
+        world.nodes["n1"].ask_to_stop()
+        await until(lambda: not loads(world), QUICK.retry_period + 3.5)
+
+    in_fleet(scenario(1, plans(5)), story)
+
+
+def test_nodes_that_start_one_after_the_other_get_their_part() -> None:
+    async def story(world: World) -> None:
+        for node in list(world.nodes.values())[1:]:
+            node.kill()
+        # Nobody has taken anything yet: the first node waits whether others come.
+        for node in list(world.nodes.values())[1:]:
+            await anyio.sleep(0.6)
+            assert not loads(world)
+            node.start()
+        await settled(world, 4)
+        assert max(loads(world).values()) <= 1.25 * 60 / 4
+
+    in_fleet(scenario(4, plans(60)), story)
