@@ -131,6 +131,8 @@ class Agent:
             tasks = await stack.enter_async_context(anyio.create_task_group())
             self._start_servers(tasks)
             tasks.start_soon(supervised, "writing Events", events.run)
+            if self._annotated is not None:
+                self._annotated.start(tasks, parts.reconfigure)
             if parts.has_peers:
                 tasks.start_soon(supervised, "telling of peers", Peers(parts.peerings, teller).run)
             self._safeguards = safeguards = Safeguards(
@@ -178,17 +180,14 @@ class Agent:
         prefix = self.settings.bgp.annotation
         if not self.settings.bgp.enable or not prefix:
             return self._environ
-        self._annotated = annotated = Annotated(client, self.settings.node.name, prefix, teller)
+        self._annotated = annotated = Annotated(client, self.settings.node.name, prefix, teller, self._environ)
         async with anyio.create_task_group() as tasks:
             self._start_servers(tasks)
             tasks.start_soon(supervised, "writing Events", events.run)
+            tasks.start_soon(supervised, "watching the node", annotated.watch)
             found = await annotated.wait(self._stopping)
             tasks.cancel_scope.cancel()
-        if found is None:
-            return None
-        annotated.tell_meaningless()
-        peers = ",".join(filter(None, (self._environ.get("bgp_peers", ""), found["bgp_peers"])))
-        return {**self._environ, **found, "bgp_peers": peers}
+        return found
 
     # Starting
 
@@ -356,7 +355,7 @@ class Agent:
         parts = self._parts
         return AgentStatistics(
             node=self.settings.node.name,
-            waiting=self._waiting or (self._annotated.waiting if self._annotated else ""),
+            waiting=self._waiting,
             electors=self._campaigns.statistics(),
             keeper=parts.keeper.statistics() if parts else None,
             announcers={each.name: each.statistics() for each in parts.announcers.values()} if parts else {},
@@ -370,7 +369,7 @@ class Agent:
             own=self._campaigns.electors.keys() - common_leases(self.settings),
             peerings=parts.peerings() if parts else (),
             spread=self._spread.spread.statistics() if self._spread else None,
-            meaningless=self._annotated.meaningless if self._annotated else (),
+            annotations=self._annotated.statistics() if self._annotated else None,
         )
 
 

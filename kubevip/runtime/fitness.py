@@ -31,8 +31,8 @@ AILING_FOR = 3.0
 # And for so many seconds they aren't taken back, unless nobody else does: what failed once may fail again.
 REST = 60.0
 # A request to the holder is repeated in its term after this many seconds, and after this many where the Lease has
-# just changed.
-ASK_AGAIN, ASK_SOON = 30.0, 0.2
+# just changed. One that was refused is repeated sooner, and later and later: who has just come is not heard yet.
+ASK_AGAIN, ASK_SOON, ASK_REFUSED = 30.0, 0.2, 2.0
 ANSWER_WITHIN = 5.0
 
 
@@ -77,6 +77,8 @@ class Fitness:
     _unheard_since: float | None = attrs.field(default=None, init=False)
     _ask_at: float = attrs.field(default=0.0, init=False)
     _asked_in: tuple[str, int] = attrs.field(default=("", 0), init=False)
+    _last_asked: tuple[str, float] = attrs.field(default=("", 0.0), init=False)
+    _patience: float = attrs.field(default=ASK_REFUSED, init=False)
     _asked: int = attrs.field(default=0, init=False)
     _given_up: Counter[str] = attrs.field(factory=Counter, init=False)
     _told: tuple[bool, bool] = attrs.field(default=(False, False), init=False)
@@ -254,12 +256,14 @@ class Fitness:
             return float("inf")
         due, why = found
         term = (record.holder, record.transitions)
+        again = term == self._asked_in
         # In another term nothing was asked for yet.
-        due = max(due, self._ask_at) if term == self._asked_in else due
+        due = max(due, self._ask_again_at(record)) if again else due
         if due > self._now():
             return due
         request = Request(record.holder, record.transitions, self._elector.identity, secrets.token_hex(4), why)
-        self._asked_in, self._ask_at = term, self._now() + ASK_AGAIN
+        self._patience = min(2 * self._patience, ASK_AGAIN) if again else ASK_REFUSED
+        self._asked_in, self._last_asked, self._ask_at = term, (request.id, self._now()), self._now() + ASK_AGAIN
         try:
             with anyio.fail_after(ANSWER_WITHIN):
                 await self._asking.ask(self._elector.lease, str(request), record)
@@ -273,6 +277,11 @@ class Fitness:
             extra = {"lease": str(self._elector.lease), "holder": record.holder, "reason": why}
             log.info("asking for the Lease", extra=extra)
         return self._ask_at
+
+    def _ask_again_at(self, record: Record) -> float:
+        """Return when to ask again in this term."""
+        word, (last, at) = Word.of(record), self._last_asked
+        return min(self._ask_at, at + self._patience) if word is not None and word.refused == last else self._ask_at
 
     # Telling
 

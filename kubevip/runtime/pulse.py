@@ -334,8 +334,11 @@ class Pulse:
             answered, now = {vip: everybody[vip] for vip in sample if vip in everybody}, self._now()
             if len(everybody) > len(answered):
                 self._witnessed = now
-            if now - asked > within + 2 * self.interval or self._excuse_if_cut(vigil, now):
-                # We stood still ourselves, or our link is down.
+            # Who takes the Lease up again meanwhile has a new key, and is not missed by the one before.
+            self._follow_badge()
+            stood_still = now - asked > within + 2 * self.interval
+            if self._vigil is not vigil or stood_still or self._excuse_if_cut(vigil, now):
+                # Or our link is down.
                 return
             silent = 0 if answered else silent + 1
             enough = silent >= SILENT * (1 + vigil.rank(now))
@@ -354,7 +357,6 @@ class Pulse:
                 log.info("a holder is missed, and its addresses are there", extra=extra)
             self._send(vigil, self._find_interfaces())
             await anyio.sleep(AGAIN if answered else 0 if connected else self.interval)
-            self._follow_badge()
 
     def _look_for_company(self, vigil: Vigil, now: float) -> None:
         """Find out whether we are cut off, when nobody of those who were there is heard."""

@@ -428,6 +428,22 @@ async def test_a_preferred_node_asks_in_each_term_however_lately_it_asked_in_ano
 
 
 @virtual
+async def test_a_preferred_node_that_was_refused_asks_again_soon_and_then_later_and_later() -> None:
+    async with site(preferred=("c",), failback=3.0) as here:
+        fail(here.holder)
+        await anyio.sleep(2)
+        heard = ["a", "b"]
+        here.holder.fitness[LEASE].hears = lambda: heard
+        recover(here.machines["c"])
+        await anyio.sleep(60)
+        assert here.holder.node != "c"
+        assert stat(here.machines["c"]).asked == 5  # after 3, 5, 9, 17, and 33 s
+        heard.append("c")
+        await anyio.sleep(30)
+        assert here.holder.node == "c"
+
+
+@virtual
 async def test_a_preferred_node_that_leaves_a_free_lease_to_others_does_not_ask_for_it() -> None:
     async with site(preferred=("c",), failback=0.0) as here:
         await anyio.sleep(1)

@@ -216,6 +216,14 @@ def test_a_caller_who_loses_an_address_in_a_handover_is_told() -> None:
     assert kinds(*events, lost, again, faults=(restart, Cut(start=4.0, duration=0.1, nodes=("n2",)))) == []
 
 
+@pytest.mark.parametrize(("lost", "found"), [(6.0, ["lost in a handover"]), (6.15, [])])
+def test_a_successor_who_comes_when_the_lease_is_over_is_not_waited_for(lost: float, found: list[str]) -> None:
+    restart = Restart(start=5.6, duration=9.0, nodes=("n1",))
+    short = attrs.evolve(TIMING, duration=4)
+    events = (*granted("n1", 3.0, 5), *held("n1", 3.03, lost), *released("n1", 5.7, 6))
+    assert kinds(*events, Reached(lost, "caller", VIP, ""), faults=(restart,), timing=short) == found
+
+
 def test_a_caller_who_is_left_behind_is_told() -> None:
     renewals = [event for number in range(15) for event in granted("n1", 1.0 + number, 5 + number, "n1")]
     events = (*renewals, *held("n1", 1.03, 15.0))

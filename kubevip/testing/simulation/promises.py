@@ -62,6 +62,12 @@ class Situation(enum.Enum):
     MADE_UP = "a holder tells of another machine, and there is none"
     UNANNOUNCED = "a node that is well does not announce an address (without election)"
     UNSERVED = "a node holds an address that nothing serves there any more (externalTrafficPolicy Local)"
+    UNRECORDED = "a node holds an address, and no record has named it in its present term"
+    OVERWRITTEN = "a record is overwritten by another node, and the term that it names is not over"
+    UPROOTED = "an address leaves a node to which nothing has happened, and nobody has asked for it"
+    BURDENED = "a node has more than its share and a fifth, or less than five sixths of it, after a rebalance"
+    NEEDLESS = "a rebalance moves more Services than it takes to bring all nodes within their bounds"
+    RESTLESS = "agents write anything but one renewal for each node and retry period, and nothing has happened"
     MISSED = "nobody else holds an address: its holder's machine falls silent, two others are well"
 
 
@@ -78,6 +84,15 @@ class Bound(enum.Enum):
     ANY = "not promised"
 
 
+# What only the mode promises in which nodes share the Services.
+OF_SPREAD = (
+    Situation.UNRECORDED,
+    Situation.OVERWRITTEN,
+    Situation.UPROOTED,
+    Situation.BURDENED,
+    Situation.NEEDLESS,
+    Situation.RESTLESS,
+)
 _OFF = {
     Situation.TERMS: Bound.NEVER,
     Situation.PLANNED: Bound.HANDOVER,
@@ -105,6 +120,7 @@ _OFF = {
     Situation.MADE_UP: Bound.NEVER,
     Situation.UNANNOUNCED: Bound.ANY,
     Situation.UNSERVED: Bound.MOVE,
+    **dict.fromkeys(OF_SPREAD, Bound.ANY),
 }
 # With heartbeats a Lease is taken before it expires, by who finds nobody on the wire: that decides, not the clock.
 _FAST = _OFF | {
@@ -132,6 +148,13 @@ _ROUTED = dict.fromkeys(Situation, Bound.ANY) | {
     Situation.UNANNOUNCED: Bound.MOVE,
     Situation.UNSERVED: Bound.MOVE,
 }
+# Each node has a Lease, and each address is one node's by a record.
+_SPREAD = (
+    _OFF
+    | dict.fromkeys(OF_SPREAD, Bound.NEVER)
+    | dict.fromkeys((Situation.PREFERRED, Situation.UNVERIFIED, Situation.UNTOLD), Bound.ANY)
+    | dict.fromkeys((Situation.YIELDED, Situation.CLAIMED), Bound.ANY)
+)
 TABLE: Mapping[str, Mapping[Situation, Bound]] = {
     "off": _OFF,
     "fast": _FAST,
@@ -139,14 +162,16 @@ TABLE: Mapping[str, Mapping[Situation, Bound]] = {
     "fast, hold": _FAST | _HOLDING_ON,
     "fast, quorum": _FAST | _HOLDING_ON,
     "routed": _ROUTED,
+    "spread": _SPREAD,
 }
 
 
 @attrs.frozen
 class Promises:
-    """The promises for one scenario."""
+    """The promises for one scenario; those of *mode*, if that isn't the scenario's own."""
 
     _scenario: Scenario
+    mode: str = attrs.field(default="", kw_only=True)
 
     def allowed(self, situation: Situation) -> float:
         """Return for how many seconds *situation* may last; infinity where nothing is promised."""
@@ -159,7 +184,15 @@ class Promises:
             Bound.MOVE: 4 * self._scenario.timing.retry_period + 2.0,
             Bound.TAKEOVER: self.takeover,
             Bound.ANY: float("inf"),
-        }[TABLE[self._scenario.mode][situation]]
+        }[TABLE[self.mode or self._scenario.mode][situation]]
+
+    @property
+    def named_goes_first(self) -> bool:
+        """Whether who was asked for gets an address before all others.
+
+        They leave it half a retry period, or half a second: not enough where news and writes take longer than that.
+        """
+        return 2 * self._scenario.latency <= min(self._scenario.timing.retry_period, 1.0) / 2
 
     @property
     def takeover(self) -> float:
