@@ -180,7 +180,8 @@ class Spread:
             return
         del self._entrusted[change.address]
         if change.given:
-            self._keeper.pass_on(vip)
+            # That is on its way: as with a Lease, the successor has its time from the answer on.
+            self._keeper.pass_on(vip, self.timing.attempt_timeout)
         else:
             self._keeper.unwant(vip)
         self._let_go(change.address)
