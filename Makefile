@@ -10,8 +10,10 @@ ENV    := PYTHONDONTWRITEBYTECODE=
 demo: $(VENV)/runs
 	@$(ENV) $(BIN)/python -m kubevip demo
 
+# What is timed by the wall clock runs one after the other, and the rest beside it. WORKERS=0: all in one process.
+WORKERS ?= 2
 test: lint
-	$(ENV) $(BIN)/python -m pytest $(PYTEST_FLAGS)
+	$(ENV) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(PYTEST_FLAGS)
 
 # What can be told without running anything: style, types, the direction of imports, generated files.
 lint: $(VENV)/tests

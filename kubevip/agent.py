@@ -49,7 +49,7 @@ from kubevip.registry import Registry
 from kubevip.runtime.supervise import supervised
 from kubevip.safeguards import Safeguards
 from kubevip.service import OF_OWN_LEASES, ClassFilter
-from kubevip.spreadmode import SpreadMode
+from kubevip.spreadmode import SPREAD, SpreadMode
 from kubevip.statistics import AgentStatistics
 from kubevip.surroundings import Surroundings
 
@@ -64,9 +64,6 @@ SERVE_AFTER = 0.5
 BGP, ROUTES = ("bgp",), ("routes",)
 # How often the routing table is looked at where that is set to 0, in seconds.
 _LOOK_EVERY = 5.0
-
-# What svc_placement says where all nodes share the Services.
-SPREAD = "spread"
 
 AnyReflector = Reflector[RawLease] | Reflector[Service] | Reflector[EndpointSlice] | Reflector[EndpointsObject]
 
@@ -131,6 +128,8 @@ class Agent:
             tasks = await stack.enter_async_context(anyio.create_task_group())
             self._start_servers(tasks)
             tasks.start_soon(supervised, "writing Events", events.run)
+            if self._annotated is not None:
+                self._annotated.start(tasks, parts.reconfigure)
             if parts.has_peers:
                 tasks.start_soon(supervised, "telling of peers", Peers(parts.peerings, teller).run)
             self._safeguards = safeguards = Safeguards(
@@ -178,17 +177,14 @@ class Agent:
         prefix = self.settings.bgp.annotation
         if not self.settings.bgp.enable or not prefix:
             return self._environ
-        self._annotated = annotated = Annotated(client, self.settings.node.name, prefix, teller)
+        self._annotated = annotated = Annotated(client, self.settings.node.name, prefix, teller, self._environ)
         async with anyio.create_task_group() as tasks:
             self._start_servers(tasks)
             tasks.start_soon(supervised, "writing Events", events.run)
+            tasks.start_soon(supervised, "watching the node", annotated.watch)
             found = await annotated.wait(self._stopping)
             tasks.cancel_scope.cancel()
-        if found is None:
-            return None
-        annotated.tell_meaningless()
-        peers = ",".join(filter(None, (self._environ.get("bgp_peers", ""), found["bgp_peers"])))
-        return {**self._environ, **found, "bgp_peers": peers}
+        return found
 
     # Starting
 
@@ -268,7 +264,8 @@ class Agent:
         for reflector in self._reflectors.values():
             tasks.start_soon(reflector.run)
         if not settings.services.disable_updates:
-            tasks.start_soon(supervised, "publishing", Publishing(services, Publisher(client)).run)
+            nodes = self._spread.spread.nodes if self._spread else lambda: 1
+            tasks.start_soon(supervised, "publishing", Publishing(services, Publisher(client), nodes).run)
 
     async def _campaign_when_synced(self, campaign: Campaign | Electing) -> None:
         """Whoever leads has to know what there is to hold: a node that may not list Services leaves it to others."""
@@ -336,6 +333,8 @@ class Agent:
     async def _leave(self, parts: Parts) -> None:
         """Release all Leases at once, and let go of each address when its successor is seen."""
         log.info("stopping")
+        if self._spread is not None:
+            await self._spread.drain(self.settings.election.linger)
         bound = self.settings.election.linger + self._timing().attempt_timeout
         with anyio.move_on_after(bound) as scope:
             if self._electing is not None:
@@ -356,7 +355,7 @@ class Agent:
         parts = self._parts
         return AgentStatistics(
             node=self.settings.node.name,
-            waiting=self._waiting or (self._annotated.waiting if self._annotated else ""),
+            waiting=self._waiting,
             electors=self._campaigns.statistics(),
             keeper=parts.keeper.statistics() if parts else None,
             announcers={each.name: each.statistics() for each in parts.announcers.values()} if parts else {},
@@ -370,7 +369,7 @@ class Agent:
             own=self._campaigns.electors.keys() - common_leases(self.settings),
             peerings=parts.peerings() if parts else (),
             spread=self._spread.spread.statistics() if self._spread else None,
-            meaningless=self._annotated.meaningless if self._annotated else (),
+            annotations=self._annotated.statistics() if self._annotated else None,
         )
 
 

@@ -1,7 +1,7 @@
 """Puts together what holds addresses on a real machine: kernel, backends, keeper. For the agent and for ``hold()``."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 import anyio
@@ -65,8 +65,16 @@ class Parts:
 
     def peerings(self) -> tuple[Peering, ...]:
         """Return what the backends know of the machines that they speak with."""
-        backends = {each.name: each.backend for each in self.announcers.values()}
-        return tuple(peering for backend in backends.values() for peering in backend.peerings())
+        return tuple(peering for backend in self._backends for peering in backend.peerings())
+
+    async def reconfigure(self, settings: Mapping[str, str]) -> None:
+        """Have the backends go by *settings* from now on; see ``kubevip.backend.Backend``."""
+        for backend in self._backends:
+            await backend.reconfigure(settings)
+
+    @property
+    def _backends(self) -> Collection[Backend]:
+        return {each.name: each.backend for each in self.announcers.values()}.values()
 
 
 @asynccontextmanager

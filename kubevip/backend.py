@@ -279,6 +279,17 @@ class Backend(abc.ABC):
         """*report* each answer to ``inquire()`` that arrives on *interface* while the context is open."""
         return contextlib.nullcontext()
 
+    async def reconfigure(self, settings: Mapping[str, str]) -> None:
+        """Go by *settings* in place of the host's: annotations of the node, which are part of them, have changed.
+
+        What they leave as it was goes on without a break, and all that is announced stays so, or is announced anew.
+        A backend that reads no such annotations leaves this as it is.
+
+        :raises ConfigError: if they can't be used; everything is as before then.
+        :raises NetworkError: if that isn't possible now; the core tries again.
+        """
+        return
+
     def peerings(self) -> Sequence[Peering]:
         """Return a snapshot of the machines that it speaks with about VIPs; none, where it speaks to all."""
         return ()

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from kubevip.backend import Peering
+from kubevip.controllers.annotated import AnnotationStatistics
 from kubevip.controllers.health import HealthStatistics
 from kubevip.election import Standing
 from kubevip.kube.reflector import ReflectorStatistics
@@ -54,8 +55,14 @@ def metrics(now: AgentStatistics) -> Iterator[Metric]:
     yield from _conflicts(now)
     yield from _spread(now)
     yield from _peerings(now.peerings)
-    meaningless = [((name,), 1) for name in now.meaningless]
-    yield gauge("kubevip_node_annotation_unknown", "1 for each that means nothing here", ["annotation"], meaningless)
+    if now.annotations is not None:
+        yield from _annotations(now.annotations)
+
+
+def _annotations(now: AnnotationStatistics) -> Iterator[Metric]:
+    unknown, bad = ([((name,), 1) for name in names] for names in (now.unknown, now.bad))
+    yield gauge("kubevip_node_annotation_unknown", "1 for each that means nothing here", ["annotation"], unknown)
+    yield gauge("kubevip_node_annotation_invalid", "1 for each that can't be used", ["annotation"], bad)
 
 
 def elections(

@@ -24,6 +24,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # How far above its share a node may be loaded. The promise is 1.25; what is left of that is for rounding.
 SLACK = 1.2
+# A node with so many times its share is passed over already where others have less: who comes later finds more then.
+EVEN = 1.1
 _MASK = 2**64 - 1
 
 
@@ -128,6 +130,7 @@ class Placement:
     _groups: dict[str, Counter[str]] = attrs.field(factory=dict, init=False)
     _share: dict[str, float] = attrs.field(init=False)
     _most: dict[str, int] = attrs.field(init=False)
+    _even: dict[str, int] = attrs.field(init=False)
     _equal: bool = attrs.field(init=False)
     _able: dict[tuple[Network, ...], list[str]] = attrs.field(factory=dict, init=False)
     _known: dict[tuple[frozenset[str] | None, tuple[bool, ...]], tuple[Node, ...]] = attrs.field(
@@ -149,6 +152,7 @@ class Placement:
             node.name: self.total * node.weight / weight for node in counting
         }
         self._most = {name: max(math.ceil(share), math.floor(SLACK * share)) for name, share in self._share.items()}
+        self._even = {name: min(most, math.ceil(EVEN * self._share[name])) for name, most in self._most.items()}
 
     def add(self, item: Item, node: str) -> None:
         """*item* is on *node*."""
@@ -214,8 +218,7 @@ class Placement:
             nodes = [node for node in nodes if node.zone == item.zone] or nodes
         if item.group:
             nodes = self._apart(item.group, nodes)
-        load, most = self._load, self._most
-        room = [node for node in nodes if load[node.name] < most[node.name]] or self._least_loaded(nodes)
+        room = self._with_room(nodes, self._even) or self._with_room(nodes, self._most) or self._least_loaded(nodes)
         if self._equal:
             return _best_of_equals(item, room).name
         return max(room, key=lambda node: (score(item, node), node.name)).name
@@ -231,6 +234,10 @@ class Placement:
         crowd = {node.name: (zones[node.zone] if node.zone else 0, on[node.name]) for node in nodes}
         fewest = min(crowd.values())
         return [node for node in nodes if crowd[node.name] == fewest]
+
+    def _with_room(self, nodes: list[Node], most: Mapping[str, int]) -> list[Node]:
+        load = self._load
+        return [node for node in nodes if load[node.name] < most[node.name]]
 
     def _least_loaded(self, nodes: list[Node]) -> list[Node]:
         loads = {node.name: self._load[node.name] / node.weight for node in nodes}

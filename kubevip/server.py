@@ -8,6 +8,7 @@ import anyio
 import attrs
 from aiohttp import web
 
+from kubevip.listening import listening
 from kubevip.metrics import CONTENT_TYPE, exposition, metrics
 from kubevip.statistics import AgentStatistics
 
@@ -49,20 +50,14 @@ class Server:
             ]
         )
         runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=0.1)
-        await runner.setup()
         try:
-            # Cancelled half-way, it would leave open sockets behind that nobody knows.
-            with anyio.CancelScope(shield=True):
-                await web.TCPSite(runner, self._host or None, self._port).start()
-            await anyio.sleep_forever()
+            async with listening(runner, self._host or None, self._port):
+                await anyio.sleep_forever()
         except OSError as error:
             where = f"{self._host}:{self._port}"
             log.warning(
                 "not serving metrics and health", extra={"listen": where, "reason": error.strerror or str(error)}
             )
-        finally:
-            with anyio.CancelScope(shield=True):
-                await runner.cleanup()
 
     async def _front(self, _request: web.Request) -> web.Response:
         return web.Response(text=_PAGE, content_type="text/html")

@@ -8,6 +8,7 @@ import attrs
 from kubevip.assembly import Parts
 from kubevip.campaigns import Campaigns
 from kubevip.config import Settings
+from kubevip.controllers.draining import Draining
 from kubevip.controllers.health import Health
 from kubevip.controllers.services import Services
 from kubevip.controllers.spread import Spread
@@ -20,6 +21,9 @@ from kubevip.ports import Api
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.nodefitness import NodeFitness
 from kubevip.runtime.supervise import supervised
+
+# What svc_placement says where all nodes share the Services.
+SPREAD = "spread"
 
 
 @attrs.frozen
@@ -69,3 +73,7 @@ class SpreadMode:
         """Let it act, on what *services* knows."""
         self.spread.endpoints_of = services.endpoints_of
         tasks.start_soon(supervised, "spreading Services", self.spread.run)
+
+    async def drain(self, linger: float) -> None:
+        """Hand over what others can have, before this node's Lease is let go of; see ``Draining``."""
+        await Draining(self.spread, linger).run()

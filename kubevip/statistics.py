@@ -4,10 +4,11 @@ from collections.abc import Collection, Iterable, Mapping
 
 import attrs
 
+from kubevip.assignment import SpreadStatistics
 from kubevip.backend import Peering, silence
+from kubevip.controllers.annotated import AnnotationStatistics
 from kubevip.controllers.health import HealthStatistics
 from kubevip.controllers.services import ServicesStatistics
-from kubevip.controllers.spread import SpreadStatistics
 from kubevip.election import Standing
 from kubevip.kube.reflector import ReflectorStatistics
 from kubevip.model import LeaseKey
@@ -28,8 +29,8 @@ class AgentStatistics:
 
     *waiting* is what it waits for before it can begin; empty where it has begun. *unelected*: it holds addresses
     without an election. *own* are the Leases of single Services, whose names others may have in other namespaces.
-    *peerings* are the machines that backends speak with. *meaningless* are annotations of the node that should say with
-    whom, and don't.
+    *peerings* are the machines that backends speak with. *annotations* are those of the node
+    that say with whom, where they do.
     """
 
     node: str
@@ -47,7 +48,7 @@ class AgentStatistics:
     own: Collection[LeaseKey] = ()
     peerings: tuple[Peering, ...] = ()
     spread: SpreadStatistics | None = None
-    meaningless: tuple[str, ...] = ()
+    annotations: AnnotationStatistics | None = None
 
     def ailments(self) -> list[str]:
         """Say why the process has to be started anew; empty while it is alive."""
@@ -60,6 +61,8 @@ class AgentStatistics:
         found = self.ailments()
         if self.waiting:
             found.append(self.waiting)
+        if self.annotations is not None and self.annotations.waiting:
+            found.append(self.annotations.waiting)
         if self.keeper is None or not (self.electors or self.unelected):
             return [*found, "starting"]
         found += complaints(self.electors, self.reflectors)

@@ -16,6 +16,16 @@ from blockbuster import BlockBuster, blockbuster_ctx
 hypothesis.settings.register_profile("kubevip", deadline=None)
 hypothesis.settings.load_profile("kubevip")
 
+# Directories of tests with real processes, kernels and peers, which are timed by the wall clock.
+TIMED = {"backends", "bgp_peers", "cli", "net", "packaging", "peers", "provider_system", "routes", "system"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let what is timed run one after the other, in one of the processes that pytest-xdist may have started."""
+    for item in items:
+        if TIMED.intersection(item.nodeid.split("/")) or item.get_closest_marker("real_api"):
+            item.add_marker(pytest.mark.xdist_group("timed"))
+
 
 @pytest.fixture(autouse=True)
 def nothing_blocks_the_loop() -> Iterator[BlockBuster]:

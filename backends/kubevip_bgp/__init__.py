@@ -2,10 +2,12 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import ClassVar, Self
+
+import attrs
 
 from kubevip.plugin import Backend, ConfigError, Host, NetworkError, Peering, Vip
 from kubevip_bgp.configuration import Configuration, read_configuration
@@ -45,6 +47,11 @@ class BgpBackend(Backend):
 
     async def __aenter__(self) -> Self:
         """Open the sessions; they come about in their own time."""
+        await self._open()
+        return self
+
+    async def _open(self) -> None:
+        """Begin to speak, and tell what is announced already."""
         configuration = self._configuration
         speaker = Speaker(
             Identity(
@@ -66,16 +73,29 @@ class BgpBackend(Backend):
             self._interfaces,
             self._wake,
         )
+        for prefix in self._announced:
+            speaker.announce(prefix, configuration.route)
         self._speaker = await self._stack.enter_async_context(speaker)
         unnumbered = [neighbor.interface for neighbor in configuration.neighbors if neighbor.interface]
         await self._stack.enter_async_context(Discovery(self.host, unnumbered, speaker.meet))
         self._patient_until = self.host.now() + GRACE
-        return self
 
     async def __aexit__(self, *exc: object) -> None:
         """Tell the routers that we go, and close the sessions."""
         self._speaker = None
         await self._stack.aclose()
+
+    async def reconfigure(self, settings: Mapping[str, str]) -> None:
+        """Go by *settings*: a peer that is as it was keeps its session, unless this node is another one to all."""
+        before, after = self._configuration, read_configuration(settings)
+        self._identifier(after)
+        self._configuration = after
+        if self._speaker is not None and attrs.evolve(after, neighbors=before.neighbors) == before:
+            await self._speaker.turn_to(after.neighbors)
+        elif self._speaker is None or after != before:
+            await self.__aexit__()
+            await self._open()
+        self._wake()
 
     async def announce(self, vip: Vip) -> None:
         """Tell all routers of *vip*.

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Self
 
@@ -64,7 +64,7 @@ class Speaker:
 
     _routes: dict[Prefix, Route] = attrs.field(factory=dict, init=False)
     _peers: tuple[Peer, ...] = attrs.field(default=(), init=False)
-    _tasks: list["asyncio.Task[None]"] = attrs.field(factory=list, init=False)
+    _tasks: dict[Peer, "asyncio.Task[None]"] = attrs.field(factory=dict, init=False)
     _servers: list[asyncio.Server] = attrs.field(factory=list, init=False)
     _flushing: bool = attrs.field(default=False, init=False)
     _began: float = attrs.field(default=0.0, init=False)
@@ -78,8 +78,7 @@ class Speaker:
 
         :raises NetworkError: if we are to be found at a port that can't be had.
         """
-        loop = asyncio.get_running_loop()
-        self._began = loop.time()
+        self._began = asyncio.get_running_loop().time()
         self._peers = tuple(self._peer(neighbor) for neighbor in self.neighbors)
         if self.identity.accept:
             try:
@@ -87,23 +86,49 @@ class Speaker:
             except NetworkError:
                 self._close_door()
                 raise
-        self._watchdogs.open(self._peers)
-        self._tasks = [loop.create_task(peer.run(), name=f"BGP with {peer.neighbor.name}") for peer in self._peers]
+        self._begin(self._peers)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         """Tell all peers that we go; what they know of us is withdrawn with the session."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         self._close_door()
+        await self._end(self._peers, Notification.shutdown("kubevip stops"))
         self._watchdogs.close()
-        goodbye = Notification.shutdown("kubevip stops")
+
+    def _begin(self, peers: Collection[Peer]) -> None:
+        for number, peer in enumerate(self._peers, start=1):
+            if peer in peers:
+                if peer.neighbor.found:
+                    self._watchdogs.watch(peer, number)
+                name = f"BGP with {peer.neighbor.name}"
+                self._tasks[peer] = asyncio.get_running_loop().create_task(peer.run(), name=name)
+
+    async def _end(self, peers: Collection[Peer], goodbye: Notification) -> None:
+        tasks = [self._tasks.pop(peer) for peer in peers]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for peer in peers:
+            self._watchdogs.leave(peer)
         try:
             async with asyncio.timeout(LAST_WORDS):
-                await asyncio.gather(*(peer.close(goodbye) for peer in self._peers))
+                await asyncio.gather(*(peer.close(goodbye) for peer in peers))
         except TimeoutError:
-            log.warning("not all BGP peers could be told that the agent stops")
+            log.warning("not all BGP peers could be told that their sessions end")
+
+    async def turn_to(self, neighbors: Sequence[Neighbor]) -> None:
+        """Speak with *neighbors* from now on; those that are among them already keep their sessions.
+
+        :raises NetworkError: if the port where we are to be found can't be had any more.
+        """
+        known = dict(zip(self.neighbors, self._peers, strict=True))
+        self.neighbors = tuple(neighbors)
+        self._peers = tuple(known.get(neighbor) or self._peer(neighbor) for neighbor in neighbors)
+        await self._end([peer for peer in known.values() if peer not in self._peers], Notification(Code.CEASE, 3))
+        self._begin([peer for peer in self._peers if peer not in known.values()])
+        if self.identity.accept:
+            self._close_door()
+            await self._open_door()
 
     # Routes
 

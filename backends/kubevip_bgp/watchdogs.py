@@ -6,7 +6,7 @@ import logging
 import random
 import socket
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Protocol
@@ -126,14 +126,11 @@ class Watchdogs:
     _by_address: dict[IPAddress, Watchdog] = attrs.field(factory=dict, init=False)
     _ears: dict[tuple[int, int], socket.socket] = attrs.field(factory=dict, init=False)
 
-    def open(self, peers: Iterable[Watched]) -> None:
-        """Begin to watch those of *peers* that are to be watched; where that can't be, the hold time has to do."""
-        for number, peer in enumerate(peers, start=1):
-            if peer.neighbor.found:
-                self.watch(peer, number)
-
     def watch(self, peer: Watched, number: int) -> None:
-        """Begin to watch *peer*, if it is to be watched; *number* tells it from the others."""
+        """Begin to watch *peer*, if it is to be watched; *number* tells it from the others.
+
+        Where that can't be, the hold time has to do.
+        """
         try:
             self._watch(peer, number)
         except NetworkError as error:
@@ -143,14 +140,18 @@ class Watchdogs:
         neighbor = peer.neighbor
         if neighbor.detection is None:
             return
-        for address in [each for each, dog in self._by_address.items() if dog.peer is peer]:
-            self._by_address.pop(address).stop()
+        self.leave(peer)
         self._listen(neighbor.address.version, _port(neighbor))
         discriminator = random.SystemRandom().randrange(1, 2**24) << 8 | number
         detector = Detector(neighbor.detection, discriminator, random.random)
         dog = Watchdog(peer, detector, self.drain, _mouth(neighbor, self.source))
         self._by_address[_plain(neighbor.address)] = dog
         dog.start()
+
+    def leave(self, peer: Watched) -> None:
+        """Watch *peer* no more."""
+        for address in [each for each, dog in self._by_address.items() if dog.peer is peer]:
+            self._by_address.pop(address).stop()
 
     def _listen(self, version: int, port: int) -> None:
         if (version, port) not in self._ears:

@@ -174,6 +174,14 @@ def _peers_known(facts: Facts) -> str | None:
     return f"{facts.shown('bgp_enable')} needs a peer; write bgp_peers=<address>:<AS>"
 
 
+def _one_source(facts: Facts) -> str | None:
+    bgp = facts.settings.bgp
+    if not bgp.enable or not bgp.annotation or not bgp.source_interface:
+        return None
+    named = facts.shown("bgp_sourceif")
+    return f"{named}: with annotation, sessions start from the address in src-ip; leave out bgp_sourceif"
+
+
 def _routed_mode(settings: Settings) -> str:
     """Name the mode if it is one where nodes are not on one segment; else return an empty text."""
     if settings.bgp.enable:
@@ -267,6 +275,7 @@ PROBLEMS = (
     Rule(("svc_enable", "svc_placement", "vip_arp"), _spread_in_arp_mode),
     Rule(("svc_placement", "svc_election", "per_service_election_on_demand"), _spread_or_election),
     Rule(("bgp_enable", "bgp_peers", "bgp_peeraddress", "annotation"), _peers_known),
+    Rule(("bgp_enable", "annotation", "bgp_sourceif"), _one_source),
     Rule(("svc_enable", "svc_election", "vip_failover", "cp_enable"), _somebody_has_heartbeats),
 )
 NOTICES = (

@@ -6,7 +6,7 @@ cluster. So such writes are made one by one, at a steady rate.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import anyio
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 # Writes under way at once. A takeover writes to each of its Services.
 WRITERS = 8
-# Writes a second that tell no more than which node announces.
+# Writes a second that tell no more than which node announces, of all nodes that publish together.
 NAMES_A_SECOND = 50.0
 
 
@@ -46,10 +46,11 @@ class Merge(Protocol):
 
 @attrs.define(eq=False)
 class Publishing:
-    """Publishes announced addresses, from ``run()`` until it is cancelled."""
+    """Publishes announced addresses, from ``run()`` until it is cancelled. *nodes* tells how many do so at a time."""
 
     _services: Services
     _writer: StatusWriter
+    _nodes: Callable[[], int] = lambda: 1
     _due: dict[ServiceKey, None] = attrs.field(factory=dict, init=False)
     _renamed: dict[ServiceKey, None] = attrs.field(factory=dict, init=False)
     _wake: anyio.Event = attrs.field(factory=anyio.Event, init=False)
@@ -102,7 +103,7 @@ class Publishing:
             del self._renamed[key]
             announcement = self._services.announcement(key)
             if announcement is not None and not _is_so(announcement):
-                next_one = anyio.current_time() + 1 / NAMES_A_SECOND
+                next_one = anyio.current_time() + self._nodes() / NAMES_A_SECOND
                 await self._write_one(key, announcement)
                 await anyio.sleep_until(next_one)
 

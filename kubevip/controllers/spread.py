@@ -16,12 +16,13 @@ import anyio
 import anyio.abc
 import attrs
 
+from kubevip.assignment import SpreadStatistics
 from kubevip.charges import Bury, Change, Look, Step, Write, charge_of
 from kubevip.custody import Custody, Facts, Orders
 from kubevip.election import Cause, Standing
 from kubevip.errors import ApiError, Conflict, NotFound
 from kubevip.kube.nodeleases import NodeLeases
-from kubevip.kube.records import Records
+from kubevip.kube.records import Found, Records
 from kubevip.lease import RELEASED_DURATION, Claim, Record, Timing
 from kubevip.model import IPAddress, LeaseKey, ServiceKey, Term, Vip
 from kubevip.placement import Network
@@ -34,8 +35,10 @@ from kubevip.spreading import Spreading
 
 log = logging.getLogger(__name__)
 
-# Requests under way at once.
-WRITERS = 16
+# Requests under way at once, and those that wait for that: where they should go may be another node by then.
+WRITERS, AT_ONCE = 16, 64
+# Why a node that stops shouldn't have anything.
+DEPARTING = "the agent is being stopped"
 # All that happens within so many seconds is decided on together; and deciding takes at most a fifth of the time.
 GAP, IDLE_PARTS = 0.005, 4
 
@@ -49,20 +52,6 @@ class OwnElection(Protocol):
 
     def renew(self) -> None:
         """Renew now, if we lead."""
-
-
-@attrs.frozen
-class SpreadStatistics:
-    """A snapshot: this node's *term*, the nodes that are *present*, and how many Services each one has.
-
-    *own* is how many addresses are this node's; *moves* counts from the start.
-    """
-
-    term: str
-    present: tuple[str, ...]
-    loads: Mapping[str, int]
-    own: int
-    moves: Mapping[str, int]
 
 
 @attrs.define(eq=False)
@@ -97,6 +86,7 @@ class Spread:
     _flying: set[ServiceKey | str] = attrs.field(factory=set, init=False)
     _retry: Retry[ServiceKey | str] = attrs.field(init=False)
     _moves: dict[str, int] = attrs.field(factory=lambda: {"taken": 0, "handed_over": 0, "buried": 0}, init=False)
+    _departing: bool = attrs.field(default=False, init=False)
     _heeded: str = attrs.field(default="", init=False)
     _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
@@ -190,7 +180,8 @@ class Spread:
             return
         del self._entrusted[change.address]
         if change.given:
-            self._keeper.pass_on(vip)
+            # That is on its way: as with a Lease, the successor has its time from the answer on.
+            self._keeper.pass_on(vip, self.timing.attempt_timeout)
         else:
             self._keeper.unwant(vip)
         self._let_go(change.address)
@@ -237,7 +228,7 @@ class Spread:
                 weight=self.weight,
                 zone=self.zone,
                 networks=tuple(self.networks()),
-                unfit=self.unfit(),
+                unfit=self.unfit() or (DEPARTING if self._departing else ""),
             )
         )
 
@@ -255,10 +246,31 @@ class Spread:
             self._spreading.wish(key, node)
         self._wake.set()
 
+    def nodes(self) -> int:
+        """Return how many nodes there are, at least one."""
+        return max(1, len(self._roster.present(self._now())))
+
     def speaks(self) -> bool:
         """Tell whether this node is the one that tells about Services that nobody holds."""
         present = self._roster.present(self._now())
         return bool(self._spreading.term) and self.node == min(present, default="")
+
+    def depart(self) -> None:
+        """Say that this node shouldn't have anything any more, and hand over what others can have."""
+        self._departing = True
+        self.election.renew()
+
+    def departs(self) -> bool:
+        """Tell whether all can see that."""
+        return (own := self._roster.present(self._now()).get(self.node)) is None or own.unfit != ""
+
+    def holds(self) -> int:
+        """Return how many addresses are this node's."""
+        return len(self._spreading.own)
+
+    def has_heirs(self) -> bool:
+        """Tell whether something of that is to be handed over."""
+        return self._spreading.has_heirs(self._now())
 
     # What is seen of the others
 
@@ -283,18 +295,22 @@ class Spread:
                 self._wake.clear()
                 self._apply()
                 self._wake.clear()
-                steps, again = self._spreading.steps(self._now())
+                busy = self._flying | self._retry.failing().keys()
+                steps, again = self._spreading.steps(self._now(), busy, max(0, AT_ONCE - len(self._flying)))
+                self._watch_for(steps)
                 for step in steps:
-                    self._begin(step, tasks, limiter)
+                    key = step.key if isinstance(step, Write) else step.node
+                    if key not in busy:
+                        self._flying.add(key)
+                        tasks.start_soon(self._do, key, step, limiter)
                 await anyio.sleep(max(GAP, IDLE_PARTS * (self._now() - began)))
                 with anyio.move_on_after(again - self._now()):
                     await self._wake.wait()
 
-    def _begin(self, step: Step, tasks: anyio.abc.TaskGroup, limiter: anyio.CapacityLimiter) -> None:
-        key = step.key if isinstance(step, Write) else step.node
-        if key not in self._flying and key not in self._retry.failing():
-            self._flying.add(key)
-            tasks.start_soon(self._do, key, step, limiter)
+    def _watch_for(self, steps: Collection[Step]) -> None:
+        """Look out for the successors of all that is about to be given away."""
+        giving = [each for step in steps if isinstance(step, Write) for each in step.giving]
+        self._keeper.watch_for([self._entrusted[each] for each in giving if each in self._entrusted])
 
     def _try_again(self, keys: object) -> None:
         for key in keys if isinstance(keys, list) else ():
@@ -329,22 +345,29 @@ class Spread:
                 self._spreading.changed(node)
 
     async def _write(self, write: Write) -> None:
-        found = await self._records.read(write.key)
-        self._spreading.recorded(write.key, found.uid, found.record, found.version, self._now())
-        if found.uid != write.uid or found.record != write.expected or not self._spreading.term:
+        version, record = self._spreading.version_for(write), Custody(write.uid, write.held)
+        if not version:
             return
         if write.giving:
-            self._keeper.watch_for([self._entrusted[each] for each in write.giving if each in self._entrusted])
             self._spreading.handing_over(write)
             self._apply()
-        found = await self._records.write(found, Custody(write.uid, write.held))
+        swapped = await self._records.swap(write.key, version, record)
+        if swapped is not None:
+            self._written(write, swapped)
+            return
+        found = await self._records.read(write.key)
+        self._spreading.recorded(write.key, found.uid, found.record, found.version, self._now())
+        if found.uid == write.uid and found.record == write.expected and self._spreading.term:
+            self._written(write, await self._records.write(found, record))
+
+    def _written(self, write: Write, found: Found) -> None:
         self._spreading.recorded(write.key, found.uid, found.record, found.version, self._now())
         self._count(write)
 
     def _count(self, write: Write) -> None:
         service = str(write.key)
         for address, holder in write.held.items():
-            before = write.expected.held.get(address) if write.expected is not None else None
+            before = write.expected.holder(address) if write.expected is not None else None
             if before == holder:
                 continue
             vip = str(address)

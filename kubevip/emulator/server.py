@@ -24,6 +24,7 @@ from kubevip.emulator.rbac import Authorizer, User, bootstrap_objects
 from kubevip.emulator.resources import BY_PLURAL, RESOURCES, Resource
 from kubevip.emulator.store import Store, Stored
 from kubevip.errors import ConfigError
+from kubevip.listening import listening
 
 _NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 
@@ -129,26 +130,23 @@ async def serve(
     api = Api(store, objects, faults, Authenticator(tokens, anonymous=rbac), authorizer, bookmark_seconds)
     faults.perform = api.perform
     runner = web.ServerRunner(_make_server(api), shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port, ssl_context=tls.context if tls else None).start()
-        bound = runner.addresses[0]
+    async with listening(runner, host, port, tls.context if tls else None) as bound:
         address = f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"
         api.open(address)
         _bootstrap(objects, bound[1])
-        yield Emulator(
-            url=f"{'https' if tls else 'http'}://{address}",
-            store=store,
-            objects=objects,
-            faults=faults,
-            tokens=tokens,
-            authority=tls.authority_data if tls else "",
-            api=api,
-        )
-    finally:
-        api.close()
-        faults.clear()
-        await runner.cleanup()
+        try:
+            yield Emulator(
+                url=f"{'https' if tls else 'http'}://{address}",
+                store=store,
+                objects=objects,
+                faults=faults,
+                tokens=tokens,
+                authority=tls.authority_data if tls else "",
+                api=api,
+            )
+        finally:
+            api.close()
+            faults.clear()
 
 
 def _make_server(api: Api) -> web.Server:

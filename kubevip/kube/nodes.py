@@ -1,21 +1,17 @@
-"""What the API says of this node."""
+"""What the API says of this node: its annotations."""
 
-from collections.abc import Mapping
-
-import msgspec
-
-from kubevip.kube.resources import Meta
+from kubevip.kube.reflector import Reflector, Sink
+from kubevip.kube.resources import Object, Resource
 from kubevip.ports import Api
 
 
-class _Node(msgspec.Struct):
-    metadata: Meta
+class AnnotatedNode(Object):
+    """``core/v1`` Node: only its metadata."""
 
 
-async def annotations_of(client: Api, node: str) -> Mapping[str, str]:
-    """Return the annotations of the node called *node*.
+ANNOTATED_NODES = Resource("/api/v1", "nodes", AnnotatedNode)
 
-    :raises ApiError: if there is no such node, or no answer.
-    """
-    answer = await client.request("GET", f"/api/v1/nodes/{node}")
-    return msgspec.json.decode(answer, type=_Node).metadata.annotations or {}
+
+def watch_node(client: Api, node: str, sink: Sink[AnnotatedNode]) -> Reflector[AnnotatedNode]:
+    """Return what keeps *sink* informed of the Node called *node*, while it runs."""
+    return Reflector(client, ANNOTATED_NODES, sink, field_selector=f"metadata.name={node}")

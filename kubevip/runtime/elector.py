@@ -153,6 +153,12 @@ class Elector:
         self._candidate.hurry_renewal()
         self._wake.ring()
 
+    def renew_anew(self) -> None:
+        """Renew now, and wait no longer for what is asked already: it may have been lost on its way."""
+        if self._attempt is not None:
+            self._attempt.deadline = -math.inf
+        self.renew()
+
     def step_down(self) -> None:
         """Release the Lease if we have it, and go on as a candidate: *deference* says how soon it may be ours again.
 
@@ -168,9 +174,7 @@ class Elector:
         """
         self._candidate.stay()
         if self._release_sent:
-            self._candidate.hurry_renewal()
-            if self._attempt is not None:
-                self._attempt.deadline = -math.inf
+            self.renew_anew()
         self._wake.ring()
 
     def offer(self, hold_back: float) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
@@ -10,20 +11,12 @@ import anyio
 import attrs
 
 from kubevip.backend import Sighting
-from kubevip.model import Family, Vip
+from kubevip.model import Family, IPAddress, Vip
 from kubevip.runtime.announcer import Announcer
-from kubevip.runtime.wire import LinkOf, watching
+from kubevip.runtime.wire import LinkOf, listening
 
 # A successor's broadcast reaches everybody at about the time that it reaches us; what was sent before has to arrive.
 SETTLE = 0.02
-
-
-@attrs.define(eq=False)
-class _Watch:
-    """Open listeners, and the VIPs for whose sake they are open."""
-
-    remaining: set[Vip]
-    listeners: contextlib.ExitStack = attrs.field(factory=contextlib.ExitStack)
 
 
 @attrs.define(eq=False)
@@ -36,7 +29,9 @@ class Handover:
 
     _until: dict[Vip, float] = attrs.field(factory=dict, init=False)
     _superseded: set[Vip] = attrs.field(factory=set, init=False)
-    _watches: list[_Watch] = attrs.field(factory=list, init=False)
+    _watched: dict[tuple[IPAddress, str], Vip] = attrs.field(factory=dict, init=False)
+    # One listener on a link for all: hundreds would each read every frame.
+    _ears: dict[tuple[Family, str], contextlib.ExitStack] = attrs.field(factory=dict, init=False)
     _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
     @property
@@ -50,15 +45,16 @@ class Handover:
 
     def watch(self, vips: Collection[Vip]) -> None:
         """Look out for successors from now on, before anybody can succeed."""
-        new = {vip for vip in vips if not any(vip in watch.remaining for watch in self._watches)}
-        if new:
-            watch = _Watch(set(new))
-            watch.listeners.enter_context(watching(new, self._announcers, self._link_of, self._seen))
-            self._watches.append(watch)
+        for vip in vips:
+            self._watched[vip.address, vip.interface] = vip
+        for family, interface in sorted({(vip.family, vip.interface) for vip in vips} - self._ears.keys()):
+            ear = self._ears[family, interface] = contextlib.ExitStack()
+            heard = functools.partial(self._heard, interface)
+            ear.enter_context(listening(family, interface, self._announcers, self._link_of, heard))
 
     def expects(self, vips: Iterable[Vip]) -> bool:
         """Tell whether somebody looks out for successors of *vips*."""
-        return any(vip in watch.remaining for vip in vips for watch in self._watches)
+        return any(self._watched.get((vip.address, vip.interface)) == vip for vip in vips)
 
     def begin(self, vips: Collection[Vip], until: float) -> None:
         """Keep *vips* until they are superseded, at most until *until* (seconds on the loop's clock)."""
@@ -73,11 +69,13 @@ class Handover:
         for vip in gone:
             self._until.pop(vip, None)
         self._superseded -= gone
-        for watch in self._watches:
-            watch.remaining -= gone
-            if not watch.remaining:
-                watch.listeners.close()
-        self._watches = [watch for watch in self._watches if watch.remaining]
+        for vip in gone:
+            if self._watched.get((vip.address, vip.interface)) == vip:
+                del self._watched[vip.address, vip.interface]
+        if self._ears:
+            needed = {(vip.family, vip.interface) for vip in self._watched.values()}
+            for link in self._ears.keys() - needed:
+                self._ears.pop(link).close()
 
     async def run(self) -> None:
         """Let go what need not stay any longer, until cancelled."""
@@ -88,7 +86,7 @@ class Handover:
                     await self._wake.wait()
                 self._wake.clear()
         finally:
-            self.forget([vip for watch in self._watches for vip in watch.remaining])
+            self.forget(tuple(self._watched.values()))
 
     def _let_go(self) -> None:
         now = self._now()
@@ -97,8 +95,9 @@ class Handover:
             self.forget(over)
             self._ended(over)
 
-    def _seen(self, vip: Vip, sighting: Sighting) -> None:
-        if not sighting.announcing or vip in self._superseded:
+    def _heard(self, interface: str, sighting: Sighting) -> None:
+        vip = self._watched.get((sighting.address, interface))
+        if vip is None or not sighting.announcing or vip in self._superseded:
             return
         self._superseded.add(vip)
         if vip in self._until:

@@ -153,12 +153,12 @@ class Keeper:
         """Look out for successors of *vips*, which are about to be passed on."""
         self._parting.watch_for(vips)
 
-    def pass_on(self, vip: Vip) -> None:
-        """Hold *vip* no more: another node is to. It stays until that is seen, at most *linger* seconds."""
+    def pass_on(self, vip: Vip, within: float = 0.0) -> None:
+        """Hold *vip* no more; it stays for another node, told *within* so many seconds, at most *linger* after that."""
         if not self._mandates.unassign(vip):
             return
         self._clearance.forget((vip,))
-        self._parting.pass_on(vip)
+        self._parting.pass_on(vip, within)
         self._look_at((vip,))
 
     def sweep(self, vips: Iterable[Vip]) -> None:

@@ -47,11 +47,11 @@ class Parting:
         """Look out for successors of *vips*, which are about to be passed on."""
         self._handover.watch([vip for vip in vips if vip in self._held])
 
-    def pass_on(self, vip: Vip) -> None:
-        """Keep *vip*, which no Lease governs here any more, until its successor is seen."""
+    def pass_on(self, vip: Vip, within: float) -> None:
+        """Keep *vip*, which no Lease governs here any more, for a successor, who is told *within* so many seconds."""
         if self.lingers(vip):
             self._held.announce_no_more((vip,))
-            self._handover.begin((vip,), self._now() + self._linger)
+            self._handover.begin((vip,), self._now() + within + self._linger)
         else:
             self._handover.forget((vip,))
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -34,23 +35,42 @@ def watching(
     Our own frames are passed over. An interface that is gone is not watched.
     """
     wanted = {(vip.address, vip.interface): vip for vip in vips}
+
+    def seen(interface: str, sighting: Sighting) -> None:
+        vip = wanted.get((sighting.address, interface))
+        if vip is not None:
+            report(vip, sighting)
+
     with contextlib.ExitStack() as stack:
         for family, interface in sorted({(vip.family, vip.interface) for vip in vips}):
-            ours = _mac(link_of, interface)
+            stack.enter_context(listening(family, interface, announcers, link_of, functools.partial(seen, interface)))
+        yield
 
-            def seen(sighting: Sighting, interface: str = interface, ours: str = ours) -> None:
-                vip = wanted.get((sighting.address, interface))
-                if vip is not None and sighting.mac != ours:
-                    report(vip, sighting)
 
-            try:
-                stack.enter_context(announcers[family].backend.sightings(interface, seen))
-            except KubeVipError:
-                # Announcing fails too, and says why.
-                continue
-            except Exception as error:
-                extra = {"interface": interface, "backend": announcers[family].name, "reason": str(error)}
-                log.warning("can't see who else claims addresses", extra=extra)
+@contextlib.contextmanager
+def listening(
+    family: Family,
+    interface: str,
+    announcers: Mapping[Family, Announcer],
+    link_of: LinkOf,
+    report: Callable[[Sighting], None],
+) -> Iterator[None]:
+    """*report* each claim that another machine makes to any address while the context is open; see ``watching``."""
+    ours = _mac(link_of, interface)
+
+    def seen(sighting: Sighting) -> None:
+        if sighting.mac != ours:
+            report(sighting)
+
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(announcers[family].backend.sightings(interface, seen))
+        except KubeVipError:
+            # Announcing fails too, and says why.
+            pass
+        except Exception as error:
+            extra = {"interface": interface, "backend": announcers[family].name, "reason": str(error)}
+            log.warning("can't see who else claims addresses", extra=extra)
         yield
 
 

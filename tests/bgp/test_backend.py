@@ -224,3 +224,71 @@ def test_link_tells_the_nodes_own_addresses():
     machine = host(1)
     assert ip_address("10.0.0.11") in machine.link("eth0").addresses
     assert machine.interfaces() == ["eth0", "lo"]
+
+
+def established(backend):
+    return {each.peer: each.flaps for each in backend.peerings() if each.established}
+
+
+async def test_peer_that_is_added_is_told_everything_and_the_others_keep_their_sessions(monkeypatch):
+    ports, second = (free_port(), free_port()), IPv4Address("127.0.0.2")
+    identity = Identity(number=65002, identifier=second, accept=True, connect=False, port=ports[1])
+    async with (
+        router(ports[0], monkeypatch) as known,
+        Speaker(identity, [Neighbor(address=LOOPBACK, number=65000)], Source(address=second), dict),
+        BgpBackend(host(ports[0])) as backend,
+    ):
+        await backend.announce(VIP)
+        await until(lambda: known)
+        await backend.reconfigure({"bgp_peers": f"127.0.0.1:65001:::{ports[0]},{second}:65002:::{ports[1]}"})
+        await until(lambda: established(backend) == {f"127.0.0.1:{ports[0]}": 0, f"{second}:{ports[1]}": 0})
+        assert [each.routes for each in backend.peerings()] == [1, 1]
+
+
+async def test_peer_that_is_removed_is_told_so_and_the_others_keep_their_sessions(monkeypatch):
+    port = free_port()
+    machine = host(port)
+    peers = f"{machine.settings['bgp_peers']},127.0.0.2:65002:::{free_port()}"
+    async with router(port, monkeypatch) as known, BgpBackend(host(port, bgp_peers=peers)) as backend:
+        await backend.announce(VIP)
+        await until(lambda: known)
+        await backend.reconfigure(machine.settings)
+        assert established(backend) == {f"127.0.0.1:{port}": 0}
+        assert len(backend.peerings()) == 1
+        await backend.reconfigure({"bgp_peers": peers.partition(",")[2]})
+        await until(lambda: not known)
+
+
+async def test_peer_of_another_as_gets_a_new_session_with_all_routes(monkeypatch):
+    port = free_port()
+    machine = host(port, bgp_peers=f"127.0.0.1:65009:::{port}")
+    monkeypatch.setattr("kubevip_bgp.GRACE", 0.1)
+    async with router(port, monkeypatch) as known, BgpBackend(machine) as backend:
+        with pytest.raises(NetworkError):
+            await backend.announce(VIP)
+        await backend.reconfigure(host(port).settings)
+        await until(lambda: known == {ip_network("10.0.0.201/32")})
+
+
+async def test_other_number_of_this_node_begins_all_sessions_anew(monkeypatch):
+    port = free_port()
+    monkeypatch.setattr("kubevip_bgp.GRACE", 0.1)
+    machine = host(port, bgp_as="65077")
+    async with router(port, monkeypatch) as known, BgpBackend(machine) as backend:
+        with pytest.raises(NetworkError):
+            await backend.announce(VIP)
+        await backend.reconfigure(host(port).settings)
+        await until(lambda: known == {ip_network("10.0.0.201/32")})
+        assert machine.recoveries >= 1
+
+
+async def test_settings_that_can_not_be_used_leave_everything_as_it_is(monkeypatch):
+    port = free_port()
+    async with router(port, monkeypatch) as known, BgpBackend(host(port)) as backend:
+        await backend.announce(VIP)
+        await until(lambda: known)
+        with pytest.raises(ConfigError):
+            await backend.reconfigure({"bgp_peers": "10.0.0.9:0"})
+        assert established(backend) == {f"127.0.0.1:{port}": 0}
+        await backend.reconfigure(host(port).settings)
+        assert established(backend) == {f"127.0.0.1:{port}": 0}

@@ -47,6 +47,11 @@ def test_one_peer_is_enough_for_bgp_mode(peer: dict[str, str]) -> None:
     assert loaded.notices == ()
 
 
+def test_annotations_and_an_interface_can_not_both_name_the_source() -> None:
+    told = problem(BGP | {"annotation": "example.com", "bgp_sourceif": "eth0"})
+    assert told.startswith("bgp_sourceif='eth0': with annotation, sessions start from the address in src-ip")
+
+
 def test_heartbeats_have_no_effect_in_bgp_mode() -> None:
     (notice,) = load(BGP | {"bgp_peers": "10.0.0.1:65000", "vip_failover": "fast"}).notices
     assert notice.startswith("vip_failover='fast' has no effect in BGP mode")

@@ -301,10 +301,10 @@ class World:
             agent.flying.discard(name)
 
         match step:
+            case Swap() if self.chance.random() < 0.5:
+                self._swap_at_once(agent, step, over)
             case Swap():
-                self.ask(
-                    agent, lambda: self.services.get(step.key), lambda found: self._swap(agent, step, found, over), over
-                )
+                self._take_up(agent, step, over)
             case Bury(node, base):
                 facts = Facts.parse(base.word)
                 claim = Claim("", 1, base.transitions, fresh=True, word=str(Facts(term=facts.term)) if facts else "")
@@ -324,6 +324,32 @@ class World:
             self._swap(agent, step, charge, over)
 
         self.ask(agent, lambda: self.services.get(step.key), found, over)
+
+    def _swap_at_once(self, agent: Agent, step: Swap, over: Callable[[], None]) -> None:
+        """As it was seen; where that is old, it is read after all."""
+        version = agent.spreading.version_for(step)
+        if not version:
+            over()
+            return
+        if step.giving:
+            agent.spreading.handing_over(step)
+            self._update(agent)
+
+        def serve() -> Charge | None:
+            present = self.services.get(step.key)
+            if present is None or present.version != version:
+                return None
+            self.apply(attrs.evolve(present, record=Custody(step.uid, step.held)))
+            return self.services[step.key]
+
+        def answered(charge: object) -> None:
+            if isinstance(charge, Charge):
+                agent.spreading.recorded(step.key, charge.uid, charge.record, charge.version, self.clock(agent))
+                over()
+            else:
+                self._take_up(agent, step, over)
+
+        self.ask(agent, serve, answered, over)
 
     def _swap(self, agent: Agent, step: Swap, found: object, over: Callable[[], None]) -> None:
         if not isinstance(found, Charge):

@@ -3,8 +3,11 @@
 import base64
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kubevip_bgp.configuration import read_configuration
 
-from kubevip.annotations import read_annotations
+from kubevip.annotations import peers_of, read_annotations
 
 PREFIX = "metal.example.com"
 PLAIN = {"node-asn": "65000", "src-ip": "10.0.0.1", "peer-asn": "65001", "peer-ip": "10.0.0.9"}
@@ -89,3 +92,84 @@ def test_names_of_others_are_none_of_ours() -> None:
 
 def test_prefix_may_end_with_a_slash() -> None:
     assert read(PREFIX + "/", **PLAIN).settings == read(**PLAIN).settings
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "right"),
+    [
+        ("node-asn", "AS65000", "write an AS number from 1 to 4294967295"),
+        ("node-asn", "0", "write an AS number from 1 to 4294967295"),
+        ("src-ip", "10.0.0.1/24", "write an IP address"),
+        ("src-ip", "0.0.0.0", "is not the address of one machine"),
+        ("peer-asn", "4294967296", "write an AS number from 1 to 4294967295"),
+        ("peer-ip", "10.0.0.9,router", "write an IP address"),
+        ("peer-ip", "fe80::1", "a link-local address needs its interface"),
+        ("peer-ip", "fe80::1%a:b", "'a:b' is no interface"),
+        ("bgp-pass", secret("x" * 81), "more than 80 bytes"),
+    ],
+)
+def test_bad_value_is_named_with_what_would_be_right(field: str, text: str, right: str) -> None:
+    found = read(**{**PLAIN, field: text})
+    assert found.settings == {}
+    ((name, problem),) = found.bad.items()
+    assert name == f"{PREFIX}/{field}"
+    assert problem.startswith(f"annotation {name}")
+    assert right in problem
+
+
+SECOND = {"bgp-peers-1-peer-ip": "10.0.0.8", "bgp-peers-1-peer-asn": "65002"}
+
+
+@pytest.mark.parametrize("field", ["peer-ip", "peer-asn", "bgp-pass", "peer-multi-hop"])
+def test_bad_value_of_one_peer_leaves_the_others(field: str) -> None:
+    found = read(**PLAIN, **{**SECOND, f"bgp-peers-1-{field}": "?"})
+    assert found.settings["bgp_peers"] == "10.0.0.9:65001::"
+    assert list(found.bad) == [f"{PREFIX}/bgp-peers-1-{field}"]
+
+
+def test_last_good_value_counts_in_the_place_of_a_bad_one() -> None:
+    before = read(**PLAIN, **SECOND)
+    bad = {f"{PREFIX}/{name}": text for name, text in {**PLAIN, **SECOND, "bgp-peers-1-peer-ip": "?"}.items()}
+    found = read_annotations(bad, PREFIX, before.used)
+    assert found.settings == before.settings
+    assert found.problems[0].endswith("its last good value goes on to count")
+    assert read_annotations(bad, PREFIX, found.used).settings == before.settings
+
+
+def test_peer_that_the_settings_name_is_told_and_left_to_them() -> None:
+    settings = {"bgp_peers": "10.0.0.7:1, [fd00:0::2]:65001:a[b]", "bgp_peeraddress": "10.0.0.8"}
+    named = {f"{PREFIX}/{name}": text for name, text in {**PLAIN, **SECOND, "peer-ip": "10.0.0.9,fd00::2"}.items()}
+    found = read_annotations(named, PREFIX, peers=peers_of(settings))
+    assert found.settings["bgp_peers"] == "10.0.0.9:65001::"
+    assert found.problems == (
+        f"annotation {PREFIX}/peer-ip: bgp_peers names fd00::2 too, and counts",
+        f"annotation {PREFIX}/bgp-peers-1-peer-ip: bgp_peers names 10.0.0.8 too, and counts",
+    )
+
+
+def test_peer_without_a_number_of_its_own_or_of_all_is_named() -> None:
+    peers = {"bgp-peers-1-peer-ip": "10.0.0.8", "bgp-peers-2-peer-ip": "10.0.0.9", "bgp-peers-2-peer-asn": "65001"}
+    found = read(**{"node-asn": "65000", "src-ip": "10.0.0.1"}, **peers)
+    assert found.settings["bgp_peers"] == "10.0.0.9:65001::"
+    assert found.problems == (f"annotation {PREFIX}/bgp-peers-1-peer-asn is missing",)
+
+
+_TEXTS = st.one_of(
+    st.sampled_from(
+        ["1", "65000", "0", "10.0.0.1", "10.0.0.2,fd00::1", "fe80::1%eth0", "fe80::1%a:b", "true", "", "²"]
+    ),
+    st.text(max_size=12),
+    st.text(max_size=90).map(secret),
+)
+_NAMES = st.sampled_from([*PLAIN, "bgp-pass", "peer-multi-hop"]).flatmap(
+    lambda field: st.sampled_from([field, f"bgp-peers-0-{field}", f"bgp-peers-1-{field}"])
+)
+
+
+@given(st.dictionaries(_NAMES, _TEXTS), st.dictionaries(_NAMES, _TEXTS))
+def test_backend_never_refuses_what_is_made_of_annotations(before: dict[str, str], after: dict[str, str]) -> None:
+    used = read(**before).used
+    given = {f"{PREFIX}/{name}": text for name, text in {**PLAIN, **after}.items()}
+    settings = read_annotations(given, PREFIX, used).settings
+    if settings:
+        read_configuration(settings)

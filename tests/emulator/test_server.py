@@ -1,6 +1,7 @@
 """The server's life: how it begins, what it lends, and that nothing is left of it."""
 
 import asyncio
+import gc
 import io
 import random
 import socket
@@ -237,3 +238,17 @@ async def test_statistics():
         after = server.statistics()
         assert after.requests == before.requests + 1
         assert (after.version, after.objects) == (server.store.version, server.store.count())
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_connection_that_was_accepted_just_now_is_closed_too(turns, recwarn):
+    with socket.socket() as client:
+        client.setblocking(False)
+        async with serve() as server:
+            host, _, port = server.url.removeprefix("http://").partition(":")
+            client.connect_ex((host, int(port)))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    gc.collect()
+    assert not [str(found.message) for found in recwarn if issubclass(found.category, ResourceWarning)]

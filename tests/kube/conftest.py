@@ -18,6 +18,7 @@ from kubevip.config import Kubeconfig
 from kubevip.emulator import Certificate, Fault, User, serve
 from kubevip.kube.client import Client
 from kubevip.kube.connect import connect
+from kubevip.listening import listening
 from kubevip.manifest import Rights
 from kubevip.model import LeaseKey, ServiceKey
 from tests.realapi import find_assets, serve_real
@@ -194,12 +195,9 @@ async def scripted() -> AsyncIterator[Scripted]:
         return await found.answer(request)
 
     runner = web.ServerRunner(web.Server(handle, access_log=None, handler_cancellation=True), shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host, port = runner.addresses[0]
-    found.url = f"http://{host}:{port}"
-    yield found
-    await runner.cleanup()
+    async with listening(runner, "127.0.0.1") as (host, port):
+        found.url = f"http://{host}:{port}"
+        yield found
 
 
 def write(path: Path, text: str) -> Path:

@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from kubevip.demo.record import PATIENCE
 from kubevip.demo.watch import recording
+from kubevip.errors import Conflict
 from kubevip.model import LeaseKey
 from tests.bgp_peers.routers import Bird
 from tests.kernel import addresses_on, run_on
@@ -374,6 +375,40 @@ async def test_peers_come_from_annotations_of_the_node_when_they_are_complete(
         ("AnnotationsIncomplete", "peer-ip is missing"),
     ):
         await until(lambda reason=reason, text=text: has_event(cluster, "default", "node1", reason, text), 5)
+
+
+async def test_bad_annotation_is_told_and_its_peer_is_spoken_with_once_it_is_corrected(
+    cluster, router, stopping, events_allowed
+):
+    ours = {"node-asn": "65000", "src-ip": cluster.address_of("node1"), "peer-asn": "65001", "peer-ip": "router"}
+    annotations = {f"example.com/{name}": text for name, text in ours.items()}
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node1", "annotations": annotations}}
+    await put_node(cluster, node)
+    settings = {**BGP, "bgp_peers": "", "annotation": "example.com", "address": VIP, "svc_enable": "false"}
+    cluster.start_agent("node1", extra=settings)
+    await until(lambda: told_by(cluster, "node1", "example.com/peer-ip is 'router'; write an IP address"), 10)
+    _status, metrics = await cluster.ask("node1", "/metrics")
+    assert 'kubevip_node_annotation_invalid{annotation="example.com/peer-ip"} 1.0' in metrics
+    annotations["example.com/peer-ip"] = ROUTER
+    await put_node(cluster, node)
+    await router.wait_via(VIP, "node1")
+    annotations["example.com/peer-asn"] = "AS65001"
+    await put_node(cluster, node)
+    reason = "annotation example.com/peer-asn is 'AS65001'"
+    await cluster.wait_logged("node1", "an annotation of the node can't be used", reason=reason)
+    await until(lambda: has_event(cluster, "default", "node1", "AnnotationInvalid", "example.com/peer-asn"), 5)
+    await router.wait_via(VIP, "node1")
+    annotations |= {"example.com/peer-asn": "65001", "example.com/bgp-peers-1-peer-ip": "192.0.2.9"}
+    await put_node(cluster, node)
+    await cluster.wait_logged("node1", "no BGP session", peer="192.0.2.9:179")
+    await router.wait_via(VIP, "node1")
+
+
+async def put_node(cluster, node):
+    try:
+        await cluster.client.request("POST", "/api/v1/nodes", body=node)
+    except Conflict:
+        await cluster.client.request("PUT", f"/api/v1/nodes/{node['metadata']['name']}", body=node)
 
 
 async def test_agent_that_waits_for_annotations_can_be_stopped(cluster, stopping):

@@ -16,6 +16,7 @@ from aiohttp import web
 from blockbuster import BlockBuster
 
 from kubevip.eligibility import Streak
+from kubevip.listening import listening
 from kubevip.runtime import checking
 from kubevip.runtime.checking import Check, Command, Web
 from tests.waiting import until
@@ -133,14 +134,8 @@ async def serving(answer: object, context: ssl.SSLContext | None = None) -> Asyn
     application = web.Application()
     application.add_routes([web.get("/{path:.*}", answer)])
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
-    await site.start()
-    port = runner.addresses[0][1]
-    try:
+    async with listening(runner, "127.0.0.1", tls=context) as (_, port):
         yield f"{'https' if context else 'http'}://localhost:{port}/readyz"
-    finally:
-        await runner.cleanup()
 
 
 def status(number: int, text: str = "", **headers: str) -> object:

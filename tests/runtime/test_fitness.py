@@ -226,10 +226,10 @@ async def test_a_link_that_comes_back_while_the_release_is_on_its_way_finds_no_s
     async with site() as here:
         old = here.holder
         line = here.lines[old.node]
-        line.latency, line.lag, line.chance = 0.5, 0.5, lambda: 1.0
+        line.latency, line.lag, line.chance = 0.3, 0.5, lambda: 1.0
         old.host.links.set_up("eth0", False)
-        await anyio.sleep(0.6)
-        # The API server has it, and the answer is still to come.
+        await anyio.sleep(0.95)
+        # The API server was asked first. It has the release now, and the answer is still to come.
         assert here.leases.holder(LEASE) != old.node
         old.host.links.set_up("eth0", True)
         await anyio.sleep(2)

@@ -37,7 +37,7 @@ class Callers:
     def lost_handovers(self) -> Iterator[Violation]:
         """In a planned handover that meets no fault nobody notices anything."""
         for lost in self.evidence.run.chronicle.all(Reached):
-            if not lost.node:
+            if not lost.node and lost.address in self.evidence.addresses:
                 released = self._released_lately(lost)
                 if released is not None:
                     text = f"{lost.caller} doesn't reach {lost.address} while it is handed over"

@@ -26,13 +26,14 @@ class Fitness:
         """Yield what was broken."""
         for fault in self.evidence.run.scenario.faults:
             if isinstance(fault, Cordoned | CheckFails):
-                yield from self._kept_by_unfit(fault)
+                yield from self.kept_by_unfit(fault)
             elif isinstance(fault, HandoverAsked):
                 yield from self._kept_though_asked(fault)
         yield from self._not_preferred()
         yield from self._moved_for_nothing()
 
-    def _kept_by_unfit(self, fault: Fault) -> Iterator[Violation]:
+    def kept_by_unfit(self, fault: Fault) -> Iterator[Violation]:
+        """Yield what a node has some time after *fault* made it unfit, and others weren't."""
         noticed = self.evidence.run.scenario.manners.noticed if isinstance(fault, CheckFails) else 0.0
         at = fault.start + noticed + self.evidence.allowed(Situation.UNFIT)
         others = set(self.evidence.run.scenario.nodes) - set(fault.nodes)
@@ -105,7 +106,7 @@ class Fitness:
     def _calm_before(self, fault: Fault) -> bool:
         return all(
             len(self._held_at(fault.start - moment, address)) == 1
-            for address in self.evidence.run.scenario.governing
+            for address in self.evidence.addresses
             for moment in (0.0, _WELL / 2)
         )
 

@@ -41,6 +41,8 @@ class Evidence:
     terms: Terms
     weather: Weather
     tenures: list[Tenure]
+    addresses: tuple[IPAddress, ...] = ()
+    """Those that are judged; *tenures* are of them."""
     judged: Counter[Situation] = attrs.field(factory=Counter)
     """How often each situation was met: what never was has not been judged."""
 
@@ -49,8 +51,18 @@ class Evidence:
         """Gather it."""
         scenario, chronicle = run.scenario, run.chronicle
         moves: list[Moved | Routed] = list(chronicle.all(Routed if scenario.manners.routed else Moved))
-        held = tenures(moves, run.end)
-        return cls(run, Promises(scenario), terms_of(scenario, chronicle), Weather(scenario.faults), held)
+        wanted = tuple(scenario.governing)
+        held = [each for each in tenures(moves, run.end) if not scenario.manners.spread or each.address in wanted]
+        return cls(run, Promises(scenario), terms_of(scenario, chronicle), Weather(scenario.faults), held, wanted)
+
+    @property
+    def of_shared(self) -> "Evidence":
+        """What is known of the addresses that nodes share in spread mode."""
+        scenario = self.run.scenario
+        found = tenures(list(self.run.chronicle.all(Moved)), self.run.end)
+        held = [each for each in found if each.address not in scenario.governing]
+        promises = Promises(scenario, mode="spread")
+        return attrs.evolve(self, promises=promises, tenures=held, addresses=scenario.shared, judged=self.judged)
 
     def violation(self, time: float, kind: str, text: str) -> Violation:
         """Return a violation, with what happened around it."""
