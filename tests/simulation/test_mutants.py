@@ -13,6 +13,7 @@ CHEAP = {
     "break-before-make": "lost in a handover",
     "it-is-given-up-without-a-word": "two holders",
     "a-lifetime-is-the-whole-lease": "time stands still",
+    "orders-are-not-heeded": "not balanced",
 }
 
 
