@@ -187,3 +187,9 @@ class Neighbourhood(Protocol):
 
         :raises NetworkError: if the kernel can't be asked, or the interface is gone.
         """
+
+    async def sought(self, interface: str) -> Sequence[IPAddress]:
+        """Return for whom the kernel asks on *interface* now, because something is to be sent there.
+
+        :raises NetworkError: if the kernel can't be asked, or the interface is gone.
+        """

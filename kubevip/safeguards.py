@@ -14,6 +14,7 @@ from kubevip.runtime.company import Company
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.guarding import Guard, GuardStatistics
 from kubevip.runtime.offering import Offers
+from kubevip.runtime.seeking import Seeker
 from kubevip.runtime.supervise import supervised
 from kubevip.runtime.verifying import Verifier, VerifierStatistics, Verify
 from kubevip.runtime.witnesses import Witnesses
@@ -49,6 +50,9 @@ class Safeguards:
                 timeout=settings.verify_timeout,
             )
             tasks.start_soon(supervised, "verifying takeovers", self._verifier.run)
+            if parts.kernel.neighbourhood is not None:
+                seeker = Seeker(parts.keeper, parts.announcers, parts.links, parts.kernel.neighbourhood)
+                tasks.start_soon(supervised, "asking for neighbours", seeker.run)
 
     def company(self, lease: LeaseKey, tasks: anyio.abc.TaskGroup) -> Callable[[], Collection[Vip]]:
         """Return whom a candidate for *lease* may ask whether it is cut off, found out until *tasks* are cancelled.

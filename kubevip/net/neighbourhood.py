@@ -26,6 +26,7 @@ _RTM_NEWNEIGH, _RTM_GETNEIGH = 28, 30
 _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_MULTIPATH, _RTA_TABLE, _RTA_VIA = 4, 5, 6, 9, 15, 18
 _MAIN_TABLE, _UNICAST = 254, 1
 _NDA_DST, _NDA_CACHEINFO, _NDA_IFINDEX = 1, 3, 8
+_INCOMPLETE = 0x01
 _REACHABLE, _STALE, _DELAY, _PROBE = 0x02, 0x04, 0x08, 0x10
 _RTMSG = struct.Struct("=BBBBBBBBI")
 _NDMSG = struct.Struct("=BxxxiHBB")
@@ -74,6 +75,12 @@ class KernelNeighbourhood:
         known = await self._listed(lambda family: ask_neighbours(family, index), parse_neighbour)
         here = sorted((each for each in known if each.index == index), key=lambda each: each.age)
         return [each.address for each in here]
+
+    async def sought(self, interface: str) -> Sequence[IPAddress]:
+        """Return for whom the kernel asks on *interface* now."""
+        index = self._monitor.get(interface).index
+        known = await self._listed(lambda family: ask_neighbours(family, index), parse_sought)
+        return [address for where, address in known if where == index]
 
     async def _listed(self, ask: Callable[[int], bytes], parse: Callable[[int, bytes], T | None]) -> list[T]:
         def listed() -> list[T]:
@@ -150,3 +157,12 @@ def parse_neighbour(kind: int, body: bytes) -> Neighbour | None:
     if address.is_multicast or (confirmed >= LATELY and state != _REACHABLE):
         return None
     return Neighbour(index, address, confirmed)
+
+
+def parse_sought(kind: int, body: bytes) -> tuple[int, IPAddress] | None:
+    """Unpack interface and address of a neighbour that the kernel asks for; ``None`` for any other one."""
+    if kind != _RTM_NEWNEIGH:
+        return None
+    _family, index, state, _flags, _type = _NDMSG.unpack_from(body)
+    found = netlink.attributes(body, _NDMSG.size)
+    return (index, ip_address(found[_NDA_DST])) if state & _INCOMPLETE and _NDA_DST in found else None

@@ -13,6 +13,7 @@ class MemoryNeighbourhood:
 
     routes: dict[str, Sequence[IPAddress]] = attrs.field(factory=dict)
     reachable: dict[str, Sequence[IPAddress]] = attrs.field(factory=dict)
+    asked_for: dict[str, Sequence[IPAddress]] = attrs.field(factory=dict)
 
     async def gateways(self, interface: str) -> Sequence[IPAddress]:
         """Return *routes* of *interface*."""
@@ -21,3 +22,7 @@ class MemoryNeighbourhood:
     async def neighbours(self, interface: str) -> Sequence[IPAddress]:
         """Return those *reachable* on *interface*."""
         return self.reachable.get(interface, ())
+
+    async def sought(self, interface: str) -> Sequence[IPAddress]:
+        """Return those *asked_for* on *interface*."""
+        return self.asked_for.get(interface, ())

@@ -1,5 +1,6 @@
 """What a real kernel says of gateways and neighbours."""
 
+import asyncio
 from ipaddress import ip_address
 
 import pytest
@@ -8,6 +9,7 @@ from kubevip.errors import LinkNotFound
 from kubevip.net import neighbourhood
 from kubevip.net.neighbourhood import KernelNeighbourhood
 from tests.kernel import run_on
+from tests.waiting import until
 
 pytestmark = pytest.mark.kernel
 
@@ -59,6 +61,20 @@ async def test_neighbours_are_those_that_were_reached_lately(node, hood):
     await run_on(node.machine, "ping", "-c", "1", "-W", "2", "fd09::2")
     assert {ip_address("10.9.0.2"), ip_address("fd09::2")} <= set(await hood.neighbours("eth0"))
     assert ip_address("10.9.0.9") not in set(await hood.neighbours("eth0"))
+
+
+async def test_whom_the_kernel_asks_for_in_vain_is_sought(node, hood):
+    await ip(node, "neigh add 10.9.0.9 lladdr 02:00:00:00:00:09 dev eth0 nud failed")
+    await run_on(node.machine, "ping", "-c", "1", "-W", "2", "10.9.0.2")
+    assert list(await hood.sought("eth0")) == []
+    pings = [run_on(node.machine, "ping", "-c", "1", "-w", "1", address) for address in ("10.9.0.77", "fd09::77")]
+    unanswered = asyncio.gather(*pings, return_exceptions=True)
+
+    async def all_sought():
+        return set(await hood.sought("eth0")) == {ip_address("10.9.0.77"), ip_address("fd09::77")}
+
+    await until(all_sought, 2)
+    await unanswered
 
 
 async def test_an_interface_that_is_not_there_is_told(hood):

@@ -163,6 +163,23 @@ def test_a_cordoned_node_hands_over_all_that_it_has_and_each_address_has_a_holde
     in_fleet(scenario(4, plans(40)), story)
 
 
+def test_a_successor_has_its_time_from_when_it_can_know_however_slow_the_api_server_is() -> None:
+    async def story(world: World) -> None:
+        await settled(world, 8)
+        await anyio.sleep(6)
+        held = {address: len(on) for address, on in holders(world).items()}
+        events = len(list(world.chronicle.all(Moved)))
+        ((busy, _count),) = loads(world).most_common(1)
+        Cordoned(start=0, duration=60, nodes=(busy,)).strike(world)
+        await until(lambda: not loads(world)[busy] and loads(world).total() == 8, 20)
+        for moved in list(world.chronicle.all(Moved))[events:]:
+            held[moved.address] += 1 if moved.present else -1
+            assert held[moved.address] >= 1
+
+    # A successor shows up long after the record was sent, as the way to the API server is.
+    in_fleet(scenario(3, plans(8), linger=0.1, latency=0.7), story)
+
+
 def test_each_address_has_a_holder_all_the_time_though_the_api_server_takes_longer_than_addresses_may_linger() -> None:
     async def story(world: World) -> None:
         await settled(world, 10)
@@ -217,20 +234,3 @@ def test_nodes_that_start_one_after_the_other_get_their_part() -> None:
         assert max(loads(world).values()) <= 1.25 * 60 / 4
 
     in_fleet(scenario(4, plans(60)), story)
-
-
-def test_a_successor_has_its_time_from_when_it_can_know_however_slow_the_api_server_is() -> None:
-    async def story(world: World) -> None:
-        await settled(world, 8)
-        await anyio.sleep(6)
-        held = {address: len(on) for address, on in holders(world).items()}
-        events = len(list(world.chronicle.all(Moved)))
-        ((busy, _count),) = loads(world).most_common(1)
-        Cordoned(start=0, duration=60, nodes=(busy,)).strike(world)
-        await until(lambda: not loads(world)[busy] and loads(world).total() == 8, 20)
-        for moved in list(world.chronicle.all(Moved))[events:]:
-            held[moved.address] += 1 if moved.present else -1
-            assert held[moved.address] >= 1
-
-    # A successor shows up long after the record was sent, as the way to the API server is.
-    in_fleet(scenario(3, plans(8), linger=0.1, latency=0.7), story)

@@ -19,6 +19,7 @@ from kubevip.testing.simulation.faults_fitness import CheckFails, Cordoned
 from kubevip.testing.simulation.faults_node import RefusingKernel, SlowKernel
 from kubevip.testing.simulation.faults_spread import Errand, OfService, PassOn, Rebalance, ServiceChanged
 from kubevip.testing.simulation.faults_stored import EndpointsGone, ServiceGone
+from kubevip.testing.simulation.faults_strangers import WitnessesCut, WitnessesOff
 from kubevip.testing.simulation.promises import REST, Situation
 from kubevip.testing.simulation.recording import Evened, Recorded, Termed
 from kubevip.testing.simulation.weather import BACK_OFF, START, without
@@ -71,7 +72,9 @@ class Shares:
             return True
         if isinstance(fault, PassOn):
             return custody.address == fault.address or bool(self._users(fault.address) & self._related(custody))
-        grave = fault.delays or fault.strikes_agent or fault.unfits or fault.hands_over or fault.silences
+        resigns = self.evidence.run.scenario.manners.verify == "resign"
+        unanswered = resigns and isinstance(fault, WitnessesCut | WitnessesOff)
+        grave = unanswered or fault.delays or fault.strikes_agent or fault.unfits or fault.hands_over or fault.silences
         return grave and (not fault.nodes or custody.node in fault.nodes)
 
     def _over(self, fault: Fault) -> float:
