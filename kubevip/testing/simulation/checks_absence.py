@@ -10,6 +10,7 @@ from kubevip.testing.simulation.evidence import Evidence, Violation
 from kubevip.testing.simulation.faults import Fault
 from kubevip.testing.simulation.faults_api import ApiCut, ApiRefusing
 from kubevip.testing.simulation.promises import Situation
+from kubevip.testing.simulation.scenario import CONTROL_PLANE
 
 # All was well for so many seconds: everybody has heard the holder, and no earlier fault has left anything.
 _WELL = 4.0
@@ -87,7 +88,11 @@ class Absences:
                     yield from self._unheld(fault, allowed)
 
     def _unheld(self, fault: Fault, allowed: float) -> Iterator[Violation]:
-        for address in self.evidence.run.scenario.governing:
+        scenario = self.evidence.run.scenario
+        for address, lease in scenario.governing.items():
+            if scenario.on_api_loss == "quorum" and scenario.manners.own_leases and lease != CONTROL_PLANE:
+                # A Service's own Lease has no heartbeats, and so no quorum (docs/elections.md).
+                continue
             self.evidence.judged[Situation.OUTAGE] += 1
             for start, end in gaps(self.evidence.tenures, address, start=fault.start, end=fault.end):
                 if end - start > allowed:
