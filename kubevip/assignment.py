@@ -11,6 +11,8 @@ from kubevip.roster import Roster
 
 # So long a node that should take something is waited for, in seconds; then the next one takes it.
 PATIENCE = 5.0
+# Who hesitates waits so many times as long.
+HESITATION = 3
 
 
 @attrs.define(eq=False)
@@ -83,10 +85,11 @@ class Assignment:
             self._placement.resize(total)
         return self._placement
 
-    def taken(self, now: float) -> tuple[set[ServiceKey], float]:
+    def taken(self, now: float, *, hesitates: bool = False) -> tuple[set[ServiceKey], float]:
         """Return what of all that is free this node takes now, and when to look again.
 
-        It takes what it should have, and after a while what others should have and don't take.
+        It takes what it should have, and after a while what others should have and don't take. One that *hesitates*
+        leaves everything to the others for longer than they leave anything to it.
         """
         placement = self.placement(now)
         found, again = set(), math.inf
@@ -99,6 +102,7 @@ class Assignment:
             placement.add(item, node)
             chosen.append((item, node))
             due = self._free_since[keys[item.key]] + (0.0 if node == self.node else self.patience)
+            due += HESITATION * self.patience if hesitates else 0.0
             if now >= due and node != self.node:
                 due += self._turn(item, node, placement)
             if now >= due:

@@ -46,13 +46,17 @@ _CAUSES = {Fate.LEFT: Cause.VACANT, Fate.BURIED: Cause.EXPIRED}
 
 @attrs.define(eq=False)
 class Spreading:
-    """One node's part in spreading Services. *term* is its present term, empty while it has none."""
+    """One node's part in spreading Services. *term* is its present term, empty while it has none.
+
+    One that is *alone* hears nobody of those who are there by their Leases: what is free is better off with them.
+    """
 
     node: str
     roster: Roster
     patience: float = PATIENCE
 
     term: str = attrs.field(default="", init=False)
+    alone: bool = attrs.field(default=False, init=False)
     own: dict[IPAddress, Holder] = attrs.field(factory=dict, init=False)
     assignment: Assignment = attrs.field(init=False)
     _charges: dict[ServiceKey, Charge] = attrs.field(factory=dict, init=False)
@@ -64,7 +68,7 @@ class Spreading:
     _orphans: set[IPAddress] = attrs.field(factory=set, init=False)
     _pending: set[ServiceKey] = attrs.field(factory=set, init=False)
     _timed: dict[ServiceKey, float] = attrs.field(factory=dict, init=False)
-    _taking: dict[IPAddress, Cause] = attrs.field(factory=dict, init=False)
+    _taking: dict[IPAddress, tuple[Cause, float]] = attrs.field(factory=dict, init=False)
     _doubtful: set[ServiceKey] = attrs.field(factory=set, init=False)
     _given: dict[IPAddress, tuple[int, ServiceKey]] = attrs.field(factory=dict, init=False)
     _wishes: dict[ServiceKey, str] = attrs.field(factory=dict, init=False)
@@ -142,6 +146,17 @@ class Spreading:
         for node in sorted(news):
             self.changed(node)
 
+    def had_by(self, node: str) -> list[tuple[ServiceKey, IPAddress]]:
+        """Return the addresses that *node* has by its present term, each with the Service that says so."""
+        found = [(key, each) for key in self._named.get(node, ()) for each in self._charges[key].addresses]
+        return [(key, address) for key, address in found if self._has(node, key, address)]
+
+    def _has(self, node: str, key: ServiceKey, address: IPAddress) -> bool:
+        state = self._state.get(address)
+        if state is None or state.authority != key or state.holder is None or state.holder.node != node:
+            return False
+        return state.fate in (Fate.LIVE, Fate.SILENT)
+
     def lead(self, term: str) -> None:
         """This node's own Lease says *term* now; empty where this node doesn't lead it."""
         if term != self.term:
@@ -211,7 +226,9 @@ class Spreading:
             self.own[address] = holder
             return None
         self.own[address] = holder
-        return Change(address, self._taking.pop(address, None) or _cause(self._state[address], before))
+        how = self._taking.pop(address) if address in self._taking else (_cause(self._state[address], before), 0.0)
+        cause, silent_by = how
+        return Change(address, cause, silent_by=silent_by)
 
     def _is_ours(self, holder: Holder) -> bool:
         return holder.node == self.node and holder.term == self.term != ""
@@ -279,7 +296,7 @@ class Spreading:
             self._pending |= {self._state[address].authority for address in self.own if address in self._state}
             self._pending.update(self.assignment.free)
         placement = self.assignment.placement(now)
-        taken, later = self.assignment.taken(now)
+        taken, later = self.assignment.taken(now, hesitates=self.alone and len(placement.nodes) > 1)
         writes: list[Step] = []
         for key in sorted(self._pending | taken):
             write = self._write(self._charges[key], key in taken, placement)
@@ -338,10 +355,16 @@ class Spreading:
                     held[address] = Holder(self.node, self.term, turn=turn)
             elif state.free and leading == self.node:
                 held[address] = Holder(self.node, self.term, turn=turn)
-                self._taking[address] = _CAUSES.get(state.fate, Cause.ABSENT) if state.fate else Cause.ABSENT
+                self._taking[address] = self._how(state)
         if held == before:
             return None
         return Write(charge.key, charge.uid, charge.record, held, tuple(giving))
+
+    def _how(self, state: _Address) -> tuple[Cause, float]:
+        """Return for what cause what is free is taken, and by when its last holder answers for it no more."""
+        if state.holder is None or state.fate is None:
+            return Cause.ABSENT, 0.0
+        return _CAUSES.get(state.fate, Cause.ABSENT), self.roster.ended(state.holder.node)
 
     def _keeps(self, charge: Charge, address: IPAddress, holder: Holder) -> bool:
         """Tell whether a record goes on to speak of *address*: of another one it does only for another node."""
