@@ -85,11 +85,10 @@ class Assignment:
             self._placement.resize(total)
         return self._placement
 
-    def taken(self, now: float, *, hesitates: bool = False) -> tuple[set[ServiceKey], float]:
+    def taken(self, now: float) -> tuple[set[ServiceKey], float]:
         """Return what of all that is free this node takes now, and when to look again.
 
-        It takes what it should have, and after a while what others should have and don't take. One that *hesitates*
-        leaves everything to the others for longer than they leave anything to it.
+        It takes what it should have, and after a while what others should have and don't take.
         """
         placement = self.placement(now)
         found, again = set(), math.inf
@@ -102,7 +101,6 @@ class Assignment:
             placement.add(item, node)
             chosen.append((item, node))
             due = self._free_since[keys[item.key]] + (0.0 if node == self.node else self.patience)
-            due += HESITATION * self.patience if hesitates else 0.0
             if now >= due and node != self.node:
                 due += self._turn(item, node, placement)
             if now >= due:
@@ -117,6 +115,15 @@ class Assignment:
         """Return how much longer this node waits for those who should take *item* before it does."""
         names = [each.name for each in best_first(item, placement.eligible(item)) if each.name != chosen]
         return self.patience * (names.index(self.node) / 2) if self.node in names else math.inf
+
+    def overdue(self, keys: Iterable[ServiceKey], now: float) -> tuple[list[ServiceKey], float]:
+        """Return which of *keys* have been free for longer than others leave anything to this node, and when more are.
+
+        That is what a node takes that has reason to leave everything to others.
+        """
+        due = {key: self._free_since[key] + HESITATION * self.patience for key in keys}
+        later = (moment for moment in due.values() if moment > now)
+        return [key for key, moment in due.items() if moment <= now], min(later, default=math.inf)
 
     def why(self, key: ServiceKey, now: float) -> str:
         """Say for people why *key* is where it is."""

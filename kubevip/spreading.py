@@ -296,7 +296,10 @@ class Spreading:
             self._pending |= {self._state[address].authority for address in self.own if address in self._state}
             self._pending.update(self.assignment.free)
         placement = self.assignment.placement(now)
-        taken, later = self.assignment.taken(now, hesitates=self.alone and len(placement.nodes) > 1)
+        taken, later = self.assignment.taken(now)
+        if self.alone and len(placement.nodes) > 1:
+            overdue, due = self.assignment.overdue(taken, now)
+            taken, later = set(overdue), min(later, due)
         writes: list[Step] = []
         for key in sorted(self._pending | taken):
             write = self._write(self._charges[key], key in taken, placement)
