@@ -1,18 +1,25 @@
-"""Where each Service is, and which node takes what nobody has, as one node knows it. Pure."""
+"""Where each Service is, and which node takes what nobody has, as one node knows it. Pure.
+
+Thousands may be free at once, and something happens every few milliseconds. So where each free one should go is
+worked out once, and again only when nodes have come or gone, or when others have taken what they should not have.
+"""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import attrs
 
 from kubevip.model import ServiceKey
 from kubevip.placement import Item, Node, Placement, in_order, score
 from kubevip.roster import Roster
+from kubevip.settling import Settling
 
 # So long a node that should take something is waited for, in seconds; then the next one takes it.
 PATIENCE = 5.0
 # Who hesitates waits so many times as long.
 HESITATION = 3
+# When others have placed something differently, all that is free is looked at anew, no more often than this.
+RECONSIDER = 0.5
 
 
 @attrs.define(eq=False)
@@ -25,13 +32,30 @@ class Assignment:
 
     items: dict[ServiceKey, Item] = attrs.field(factory=dict, init=False)
     on: dict[ServiceKey, str] = attrs.field(factory=dict, init=False)
+    # In the order in which they became free.
     _free_since: dict[ServiceKey, float] = attrs.field(factory=dict, init=False)
     _placement: Placement | None = attrs.field(default=None, init=False)
+    # Of what is free: where it should go, what of that is for this node, and what is still to be looked at.
+    _meant: dict[ServiceKey, str] = attrs.field(factory=dict, init=False)
+    _mine: dict[ServiceKey, None] = attrs.field(factory=dict, init=False)
+    _fresh: dict[ServiceKey, None] = attrs.field(factory=dict, init=False)
+    _turns: dict[ServiceKey, float] = attrs.field(factory=dict, init=False)
+    _differs: bool = attrs.field(default=False, init=False)
+    _considered: float = attrs.field(default=-math.inf, init=False)
+    _settling: Settling = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._settling = Settling(self.node, self.roster)
 
     @property
-    def free(self) -> Iterable[ServiceKey]:
+    def free(self) -> Collection[ServiceKey]:
         """What nobody has."""
         return self._free_since.keys()
+
+    @property
+    def total(self) -> int:
+        """How many there are in all."""
+        return len(self.on) + len(self._free_since)
 
     @property
     def stale(self) -> bool:
@@ -49,19 +73,24 @@ class Assignment:
             self.put(key, None)
             self.items[key] = item
             self.put(key, on)
+            if key in self._free_since:
+                self._fresh[key] = None
 
     def drop(self, key: ServiceKey) -> None:
         """*key* is not to be placed any more."""
         self.put(key, None)
         self.items.pop(key, None)
         self._free_since.pop(key, None)
+        self._fresh.pop(key, None)
 
     def put(self, key: ServiceKey, node: str | None) -> None:
         """*key* is on *node*."""
-        before = self.on.pop(key, None)
+        before, meant = self.on.pop(key, None), self._withdraw(key)
         if node is not None:
             self.on[key] = node
             self._free_since.pop(key, None)
+            self._fresh.pop(key, None)
+            self._differs |= meant is not None and meant != node
         if self._placement is None or before == node:
             return
         if before is not None:
@@ -71,50 +100,104 @@ class Assignment:
 
     def release(self, key: ServiceKey, now: float) -> None:
         """Nobody has *key*."""
+        if key in self._free_since:
+            return
         self.put(key, None)
-        self._free_since.setdefault(key, now)
+        self._free_since[key] = now
+        self._fresh[key] = None
 
     def placement(self, now: float) -> Placement:
-        """Return what is where."""
-        total = len(self.on) + len(self._free_since)
+        """Return what is where, and what is meant to go where."""
+        total = self.total
         if self._placement is None:
             self._placement = Placement(self.roster.present(now), total)
             for key, node in self.on.items():
                 self._placement.add(self.items[key], node)
+            for known in (self._meant, self._mine, self._turns):
+                known.clear()
+            self._fresh = dict.fromkeys(self._free_since)
         elif self._placement.total != total:
             self._placement.resize(total)
         return self._placement
 
-    def taken(self, now: float) -> tuple[set[ServiceKey], float]:
-        """Return what of all that is free this node takes now, and when to look again.
+    def begin(self, now: float) -> None:
+        """A term of this node begins."""
+        self._settling.begin(now, free=len(self._free_since), total=self.total)
 
-        It takes what it should have, and after a while what others should have and don't take.
+    def taken(self, now: float, had: Iterable[ServiceKey] = ()) -> tuple[Collection[ServiceKey], float]:
+        """Return what of all that is free this node takes now, the first ones first, and when to look again.
+
+        It takes what it should have, and after a while what others should have and don't take. While its fleet is
+        starting it takes no more than its part, and what it *had* before goes first.
         """
-        placement = self.placement(now)
-        found, again = set(), math.inf
-        chosen: list[tuple[Item, str]] = []
-        keys = {self.items[key].key: key for key in self._free_since}
-        for item in in_order(self.items[key] for key in self._free_since):
-            node = placement.choose(item)
-            if node is None:
+        found, again = self._due(now)
+        end = self._settling.end(now)
+        if end <= now:
+            return found, again
+        most = max(0, self._settling.part(self.total) - sum(node == self.node for node in self.on.values()))
+        before = [key for key in by_name(had) if key in self._free_since]
+        return list(dict.fromkeys((*before, *found)))[:most], min(again, end)
+
+    def _due(self, now: float) -> tuple[Collection[ServiceKey], float]:
+        again = self._consider(now)
+        found = dict.fromkeys(self._mine)
+        for key, since in self._free_since.items():
+            due = since + self.patience
+            if now < due:
+                again = min(again, due)
+                break
+            meant = self._meant.get(key, self.node)
+            if meant == self.node:
                 continue
-            placement.add(item, node)
-            chosen.append((item, node))
-            due = self._free_since[keys[item.key]] + (0.0 if node == self.node else self.patience)
-            if now >= due and node != self.node:
-                due += self._turn(item, node, placement)
+            due += self._turn(key, meant)
             if now >= due:
-                found.add(keys[item.key])
+                found[key] = None
             else:
                 again = min(again, due)
-        for item, node in chosen:
-            placement.remove(item, node)
-        return found, again
+        return found.keys(), again
 
-    def _turn(self, item: Item, chosen: str, placement: Placement) -> float:
-        """Return how much longer this node waits for those who should take *item* before it does."""
-        names = [each.name for each in best_first(item, placement.eligible(item)) if each.name != chosen]
-        return self.patience * (names.index(self.node) / 2) if self.node in names else math.inf
+    def _consider(self, now: float) -> float:
+        """Decide where each free one should go, as far as that isn't known; return when to do so again."""
+        placement = self.placement(now)
+        if not self._free_since:
+            self._differs = False
+        if self._differs and now >= self._considered + RECONSIDER:
+            for key in tuple(self._meant):
+                self._withdraw(key)
+            self._fresh = dict.fromkeys(self._free_since)
+        if len(self._fresh) == len(self._free_since):
+            self._considered, self._differs = now, False
+        keys = {self.items[key].key: key for key in self._fresh}
+        for item in in_order(self.items[key] for key in self._fresh):
+            node = placement.choose(item)
+            if node is not None:
+                placement.add(item, node)
+                self._meant[keys[item.key]] = node
+                if node == self.node:
+                    self._mine[keys[item.key]] = None
+        self._fresh.clear()
+        return self._considered + RECONSIDER if self._differs else math.inf
+
+    def _withdraw(self, key: ServiceKey) -> str | None:
+        """Mean *key* for no node any more; return the one that it was meant for."""
+        meant = self._meant.pop(key, None)
+        if meant is not None:
+            self._mine.pop(key, None)
+            self._turns.pop(key, None)
+            if self._placement is not None:
+                self._placement.remove(self.items[key], meant)
+        return meant
+
+    def _turn(self, key: ServiceKey, chosen: str) -> float:
+        """Return how much longer this node waits for those who should take *key* before it does."""
+        known = self._turns.get(key)
+        if known is None:
+            item = self.items[key]
+            eligible = self.placement(0.0).eligible(item)
+            names = [each.name for each in best_first(item, eligible) if each.name != chosen]
+            known = self.patience * (names.index(self.node) / 2) if self.node in names else math.inf
+            self._turns[key] = known
+        return known
 
     def overdue(self, keys: Iterable[ServiceKey], now: float) -> tuple[list[ServiceKey], float]:
         """Return which of *keys* have been free for longer than others leave anything to this node, and when more are.
@@ -139,6 +222,11 @@ class Assignment:
         best = best_first(item, placement.eligible(item))[0].name
         reason = "has the best score" if best == node else f"got it when it was free; {best} has a better score"
         return f"{node} {reason}; {bounds}, at most {placement.most(node)}"
+
+
+def by_name(keys: Iterable[ServiceKey]) -> list[ServiceKey]:
+    """Return *keys* in their order: fast, since there are thousands."""
+    return sorted(keys, key=lambda key: (key.namespace, key.name))
 
 
 def best_first(item: Item, nodes: Iterable[Node]) -> list[Node]:

@@ -9,6 +9,7 @@ import attrs
 from kubevip.assembly import Parts
 from kubevip.config import Settings
 from kubevip.controllers.health import Health
+from kubevip.heartbeat import Opinion
 from kubevip.lease import Timing
 from kubevip.model import LeaseKey
 from kubevip.ports import LeaseStore
@@ -18,6 +19,7 @@ from kubevip.runtime.pulse import Pulse, PulseStatistics
 from kubevip.runtime.reprieve import OnApiLoss, Reprieve
 from kubevip.runtime.supervise import supervised
 from kubevip.runtime.unelected import Unelected
+from kubevip.runtime.voice import Voice
 from kubevip.safeguards import Safeguards
 
 Campaign = Elector | Unelected
@@ -34,6 +36,7 @@ class Campaigns:
     electors: dict[LeaseKey, Elector] = attrs.field(factory=dict, init=False)
     _all: dict[LeaseKey, Campaign] = attrs.field(factory=dict, init=False)
     _pulses: dict[LeaseKey, Pulse | NodePulse] = attrs.field(factory=dict, init=False)
+    _voices: dict[LeaseKey, Voice] = attrs.field(factory=dict, init=False)
 
     def __getitem__(self, lease: LeaseKey) -> Campaign:
         """Return the campaign for *lease*."""
@@ -55,7 +58,7 @@ class Campaigns:
         follower = self.follower or parts.keeper
         if self._elects(lease):
             self._all[lease] = self.electors[lease] = elector = self._elector(lease, store, parts, safeguards, tasks)
-            health.watch(elector, hears=partial(self._heard, lease))
+            health.watch(elector, hears=partial(self._heard, lease), voice=self._voices.get(lease))
         else:
             self._all[lease] = unelected = Unelected(lease, self._settings.node.name, self._timing, follower)
             if self._settings.control_plane.enable and lease == self._settings.control_plane.lease:
@@ -95,7 +98,7 @@ class Campaigns:
         manner, governed = OnApiLoss(election.on_api_loss), parts.keeper.governed_by
         if election.failover == "off":
             elector = Elector(lease, node, self._timing, store, follower)
-            reprieve = Reprieve(elector, manner, parts.announcers, parts.links.get, governed)
+            opinion, self._voices[lease] = _no_opinion, Voice()
         else:
             holds_on = manner is OnApiLoss.HOLD
             pulse = Pulse(parts.host, follower, parts.announcers, governed, election.heartbeat, holds_on)
@@ -104,7 +107,9 @@ class Campaigns:
             pulse.attach(elector)
             self._pulses[lease] = pulse
             tasks.start_soon(supervised, "sending heartbeats", pulse.run)
-            reprieve = Reprieve(elector, manner, parts.announcers, parts.links.get, governed, pulse.opinion)
+            opinion, self._voices[lease] = pulse.opinion, pulse.voice
+        voice = self._voices[lease]
+        reprieve = Reprieve(elector, manner, parts.announcers, parts.links.get, governed, opinion, voice)
         if manner is not OnApiLoss.FENCE:
             tasks.start_soon(supervised, "holding on", reprieve.run)
         return elector
@@ -135,3 +140,8 @@ class Campaigns:
     def pulses(self) -> Mapping[LeaseKey, PulseStatistics]:
         """Return a snapshot of the heartbeats for each Lease."""
         return {lease: pulse.statistics() for lease, pulse in self._pulses.items()}
+
+
+def _no_opinion() -> Opinion:
+    """Nobody is heard who could have one."""
+    return Opinion.UNKNOWN

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 import attrs
 
-from kubevip.custody import GROUP, HOLDER, ZONE, Custody, Holder
+from kubevip.custody import GROUP, ZONE, Custody, Holder
 from kubevip.election import Cause
 from kubevip.lease import Record
 from kubevip.model import IPAddress, ServiceKey
@@ -28,6 +28,16 @@ class Charge:
     group: str = ""
     zone: str = ""
     local: frozenset[str] | None = None
+
+    def is_placed_like(self, other: "Charge") -> bool:
+        """Tell whether the same is to be placed."""
+        return (self.key, self.addresses, self.group, self.zone, self.local) == (
+            other.key,
+            other.addresses,
+            other.group,
+            other.zone,
+            other.local,
+        )
 
     @property
     def item(self) -> Item:
@@ -86,7 +96,7 @@ def charge_of(view: ServiceView, addresses: Collection[IPAddress], endpoints: En
         created=view.created,
         version=view.version,
         addresses=tuple(addresses),
-        record=Custody.parse(view.annotations.get(HOLDER, ""), view.uid),
+        record=view.record,
         group=view.annotations.get(GROUP, "").strip(),
         zone=view.annotations.get(ZONE, "").strip(),
         local=endpoints.nodes if view.policy is TrafficPolicy.LOCAL else None,

@@ -89,6 +89,8 @@ class Claims:
     def note(self, user: User, vips: Collection[Vip]) -> Collection[IPAddress]:
         """Note that *user* has *vips* and no others, and return the addresses that ``regovern`` has to look at."""
         before, now = self._claimed.get(user, ()), tuple(vips)
+        if now == before:
+            return ()
         gone, new = set(before).difference(now), set(now).difference(before)
         for vip in gone:
             self._users[vip.address] = tuple(each for each in self._users[vip.address] if each != (user, vip))

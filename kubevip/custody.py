@@ -12,6 +12,7 @@ import ipaddress
 import json
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Self
 
 import attrs
@@ -23,7 +24,7 @@ from kubevip.placement import Network, Node
 HOLDER = "kubevip.io/holder"
 # Annotations of a Service by which users say where it should be.
 GROUP, ZONE = "kubevip.io/group", "kubevip.io/zone"
-OF_SPREADING = frozenset({HOLDER, GROUP, ZONE})
+OF_SPREADING = frozenset({GROUP, ZONE})
 # More than this in an annotation is none of ours, and more networks than these aren't told.
 _LONGEST, _NETWORKS = 16384, 64
 # No node weighs more than so many others.
@@ -43,12 +44,37 @@ class Holder:
     turn: int = 0
 
 
-@attrs.frozen
+Entry = tuple[IPAddress, Holder]
+
+
+def _sorted(held: Mapping[IPAddress, Holder]) -> tuple[Entry, ...]:
+    return tuple(held.items()) if len(held) < 2 else tuple(sorted(held.items(), key=_in_order))
+
+
+@attrs.frozen(weakref_slot=False)
 class Custody:
     """The record of the Service *uid*: the holder of each of its addresses."""
 
     uid: str
-    held: Mapping[IPAddress, Holder] = attrs.field(factory=dict)
+    # Thousands are kept, nearly all with one entry.
+    _entries: tuple[Entry, ...] = attrs.field(default=(), alias="held", converter=_sorted)
+
+    @property
+    def held(self) -> dict[IPAddress, Holder]:
+        """The holder of each address."""
+        return dict(self._entries)
+
+    def holder(self, address: IPAddress) -> Holder | None:
+        """Return the holder of *address*."""
+        for known, holder in self._entries:
+            if known == address:
+                return holder
+        return None
+
+    @property
+    def nodes(self) -> list[str]:
+        """The nodes that it names."""
+        return [holder.node for _address, holder in self._entries]
 
     @classmethod
     def parse(cls, text: str, uid: str) -> Self | None:
@@ -60,7 +86,7 @@ class Custody:
         return cls(uid, dict(filter(None, (_entry(*entry) for entry in entries.items()))))
 
     def __str__(self) -> str:
-        held = {str(address): _words(holder) for address, holder in sorted(self.held.items(), key=_in_order)}
+        held = {str(address): _words(holder) for address, holder in self._entries}
         return json.dumps({"uid": self.uid, "held": held}, separators=(",", ":"))
 
 
@@ -68,20 +94,26 @@ def _words(holder: Holder) -> list[str | int]:
     return [holder.turn, holder.node, holder.term, *([holder.source] if holder.source else [])]
 
 
-def _in_order(entry: tuple[IPAddress, Holder]) -> tuple[int, int]:
+def _in_order(entry: Entry) -> tuple[int, int]:
     return entry[0].version, int(entry[0])
 
 
-def _entry(text: str, words: object) -> tuple[IPAddress, Holder] | None:
+def _entry(text: str, words: object) -> Entry | None:
     if not isinstance(words, list) or not 3 <= len(words) <= 4 or type(words[0]) is not int:
         return None
     if not all(isinstance(word, str) for word in words[1:]):
         return None
     node, term, *source = words[1:]
     try:
-        return ipaddress.ip_address(text), Holder(node, term, "".join(source), words[0])
+        return ipaddress.ip_address(text), _holder(node, term, "".join(source), words[0])
     except ValueError:
         return None
+
+
+@lru_cache(maxsize=4096)
+def _holder(node: str, term: str, source: str, turn: int) -> Holder:
+    """Share what is the same in the records of thousands of Services."""
+    return Holder(node, term, source, turn)
 
 
 @attrs.frozen(kw_only=True)

@@ -97,6 +97,7 @@ class Candidate:
     _reaffirmed: float = attrs.field(default=-math.inf, init=False)
     _not_before: float = attrs.field(default=-math.inf, init=False)
     _writing: bool = attrs.field(default=False, init=False)
+    _base_version: str = attrs.field(default="", init=False)
     _unsure: bool = attrs.field(default=False, init=False)
     _twin: bool = attrs.field(default=False, init=False)
     _races_lost: int = attrs.field(default=0, init=False)
@@ -210,6 +211,7 @@ class Candidate:
             return Read()
         step = self._give_up() if leaving else self._hold_or_campaign(now)
         self._writing = isinstance(step, Write)
+        self._base_version = step.base.version if isinstance(step, Write) and step.base is not None else ""
         self._renewal_wanted = False
         return step
 
@@ -321,14 +323,14 @@ class Candidate:
         self._reaffirmed = -math.inf
 
     def lost_race(self, now: float) -> None:
-        """Report that somebody else wrote first: the Lease has to be read again.
+        """Report that somebody else wrote first: the Lease has to be read again, unless the watch has shown it.
 
         The first time at once; if it goes on so, in the usual rhythm. It may have been we who wrote: a request
         whose connection breaks is sent again, and the second one finds the Lease as the first one left it.
         """
         self._writing = False
-        self._unsure = True
-        self._known = False
+        self._known = older(self._base_version, self._version)
+        self._unsure = not self._known
         self._races_lost += 1
         if self._races_lost > 1 and not self.leading(now):
             self._not_before = now + self._pause()

@@ -223,6 +223,8 @@ class Eligibility:
         if record is None or record.holder in ("", self.node) or self._unfit:
             return None
         self._follow(record, now)
+        if self._is_asked_for_another(record):
+            return None
         word = Word.of(record)
         if word is not None and word.unfit:
             return max(self._fit_since, self._word_since) + self.order(self.node), f"its holder isn't fit: {word.unfit}"
@@ -231,6 +233,16 @@ class Eligibility:
         # The most preferred asks first, or the addresses would go to it by way of all others.
         since = max(self._fit_since, self._term_since) + self.order(self.node)
         return since + self.failback, "this node is preferred"
+
+    def _is_asked_for_another(self, record: Record) -> bool:
+        """Tell whether *record* asks its holder, who has not refused, to hand over to a node that is as good as we are.
+
+        To ask as well would only keep it from doing so: each request is a write, and its release has to follow that.
+        """
+        request, word = Request.of(record), Word.of(record)
+        if request is None or request.to in ("", self.node) or (word is not None and word.refused == request.id):
+            return False
+        return self._rank(request.to) <= self._rank(self.node)
 
     def _follow(self, record: Record, now: float) -> None:
         term = (record.holder, record.transitions)

@@ -37,6 +37,10 @@ WHEEL = 1.127
 PACE_LEAD = 0.54
 
 
+# So many seconds before the last moment a lifetime is to be asked for.
+SLACK = 0.05
+
+
 def latest_start(lifetime: int, expires: float) -> float:
     """Return the last moment for a *lifetime* to begin that has to end by *expires*."""
     return expires - max(lifetime + LATEST_CHECK, WHEEL * lifetime + ROUNDING)
@@ -45,3 +49,12 @@ def latest_start(lifetime: int, expires: float) -> float:
 def lifetime(rest: float) -> int:
     """Return the longest lifetime in whole seconds that ends within *rest* seconds."""
     return max(0, math.floor(min(rest - LATEST_CHECK, (rest - ROUNDING) / WHEEL)))
+
+
+def next_start(expires: float, now: float) -> float:
+    """Return the next moment after *now* at which a lifetime in whole seconds can begin that ends as late as it may.
+
+    Infinity where there is none before *expires*.
+    """
+    lifetime = math.ceil(expires - LATEST_CHECK - SLACK - now) - 1
+    return expires - LATEST_CHECK - SLACK - lifetime if lifetime > 0 else math.inf

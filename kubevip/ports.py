@@ -27,6 +27,9 @@ __all__ = [
     "Routes",
 ]
 
+# The form of all patches (RFC 7386).
+MERGE_PATCH = "application/merge-patch+json"
+
 
 class Api(Protocol):
     """Requests to a Kubernetes API server; what it answers with is JSON. Every failure is an ``ApiError``."""
@@ -35,6 +38,8 @@ class Api(Protocol):
         self, method: str, path: str, *, query: Sequence[tuple[str, str]] = (), body: object = None, timeout: float = 10
     ) -> bytes:
         """Return the body of a successful answer; *timeout* is for all of it, in seconds.
+
+        The *body* of a PATCH is a merge patch.
 
         :raises ApiUnavailable: if there is no answer. A write may have happened then.
         """

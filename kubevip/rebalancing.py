@@ -20,12 +20,12 @@ def rebalance(
     Only items that a node of *nodes* holds are moved: all others are about to be taken by somebody anyway.
     """
     run = _Rebalancing(nodes, {item.key: item for item in in_order(items)}, dict(holders))
-    found: list[Move] = []
+    found: dict[str, Move] = {}
     for move in run.moves():
-        if most is not None and len(found) >= most:
-            break
-        found.append(move)
-    return found
+        # What is moved again goes to its last place at once.
+        source = found[move.item].source if move.item in found else move.source
+        found[move.item] = Move(move.item, source, move.target)
+    return [move for move in found.values() if move.source != move.target][:most]
 
 
 @attrs.define(eq=False)
@@ -47,18 +47,28 @@ class _Rebalancing:
                 self.placement.add(item, holder)
 
     def moves(self) -> Iterator[Move]:
-        yield from self._misplaced()
-        yield from self._from_the_rich()
-        yield from self._to_the_poor()
+        """Yield moves until none makes it better.
+
+        That comes to an end: no move puts more items where they must not be, or more of a group on one node; of those
+        that change neither, each brings a node nearer to its bounds, and none farther away.
+        """
+        moved = True
+        while moved:
+            moved = False
+            for move in (*self._misplaced(), *self._from_the_rich(), *self._to_the_poor()):
+                moved = True
+                yield move
 
     def _misplaced(self) -> Iterator[Move]:
         for item in self.items.values():
             holder = self.holders.get(item.key)
             if holder not in self.on:
                 continue
-            stays = self.placement.may_stay(item, holder) and not self.placement.crowded(item, holder)
-            target = None if stays else self.placement.choose(item, besides=(holder,))
-            if target is not None:
+            stays = self.placement.may_stay(item, holder)
+            if stays and not self.placement.crowded(item, holder):
+                continue
+            target = self.placement.choose(item, besides=(holder,))
+            if target is not None and not (stays and self._has_one_of(item.group, target)):
                 yield self._move(item, holder, target)
 
     def _from_the_rich(self) -> Iterator[Move]:
@@ -100,7 +110,10 @@ class _Rebalancing:
     def _may_go(self, item: Item, target: str) -> bool:
         if not self.placement.may_stay(item, target) or (item.zone and self.nodes[target].zone != item.zone):
             return False
-        return not item.group or all(other.group != item.group for other in self.on[target].values())
+        return not item.group or not self._has_one_of(item.group, target)
+
+    def _has_one_of(self, group: str, name: str) -> bool:
+        return any(other.group == group for other in self.on[name].values())
 
     def _move(self, item: Item, source: str, target: str) -> Move:
         self.placement.remove(item, source)

@@ -55,7 +55,10 @@ class Roster:
 
     duration: float
 
+    arrived: float = attrs.field(default=-math.inf, init=False)
+    """When a node was last seen to come."""
     _known: dict[str, _Known] = attrs.field(factory=dict, init=False)
+    _due: float = attrs.field(default=-math.inf, init=False)
     _listed: float = attrs.field(default=math.inf, init=False)
     _since: float = attrs.field(default=-math.inf, init=False)
 
@@ -85,7 +88,7 @@ class Roster:
 
         Return the nodes that don't count as silent any more.
         """
-        self._since = now
+        self._since, self._due = now, now
         awake = [node for node, known in self._known.items() if known.lapsed]
         for node in awake:
             self._known[node].lapsed = False
@@ -95,7 +98,7 @@ class Roster:
         """*node* is gone, by its heartbeats and by its links: its Lease counts as silent until it changes."""
         known = self._known.get(node)
         if known is not None:
-            known.missed = True
+            known.missed, self._due = True, -math.inf
 
     def hear(self, node: str) -> bool:
         """*node* is heard again; tell whether it was missed."""
@@ -103,6 +106,7 @@ class Roster:
         if known is None or not known.missed:
             return False
         known.missed = known.lapsed = False
+        self._due = -math.inf
         return True
 
     def misses(self, node: str) -> bool:
@@ -112,18 +116,25 @@ class Roster:
 
     def lapsed(self, now: float) -> list[str]:
         """Return the nodes that count as silent from now on, each once."""
+        if now < self._due:
+            # It is asked with each event, and ends only move away.
+            return []
         found = [
             node
             for node, known in self._known.items()
             if not known.lapsed and _holder(known.record) and self._ends(known) <= now
         ]
+        self._due = self.next_end(now)
         for node in found:
             self._known[node].lapsed = True
         return found
 
     def _learn(self, node: str, record: Record | None, version: str, now: float) -> bool:
-        facts = Facts.parse(record.word) if record is not None else None
         before = self._known.get(node)
+        facts = _facts(record, before)
+        if _holder(record) and (before is None or not _holder(before.record)):
+            self.arrived = now
+        self._due = min(self._due, now)
         if before is None:
             # A Lease that no list has had has been absent since the first one.
             changed = now if record is not None else min(now, self._listed)
@@ -142,6 +153,10 @@ class Roster:
         return news
 
     # What follows
+
+    def known(self) -> int:
+        """Return how many nodes have Leases, held or not."""
+        return sum(1 for known in self._known.values() if known.facts is not None)
 
     def _ends(self, known: _Known) -> float:
         """Return until when what *known* says counts."""
@@ -215,6 +230,15 @@ class Roster:
         if now < end:
             return Fate.WAITING, end
         return (Fate.GONE if known is not None and known.read > max(seen, end) else Fate.UNSURE), math.inf
+
+
+def _facts(record: Record | None, before: _Known | None) -> Facts | None:
+    """Return what *record* says of its node: mostly what it said before."""
+    if record is None:
+        return None
+    if before is not None and before.record is not None and before.record.word == record.word:
+        return before.facts
+    return Facts.parse(record.word)
 
 
 def _holder(record: Record | None) -> str:

@@ -11,6 +11,7 @@ from typing import Literal
 
 import attrs
 
+from kubevip.custody import Custody
 from kubevip.model import IPAddress, ServiceKey, Vip
 
 PREFIX = "kube-vip.io/"
@@ -107,7 +108,8 @@ class Wanted:
 class ServiceView:
     """What matters of a Service. *conflict* is what its status says of other machines that claim its addresses.
 
-    *created* is its creationTimestamp, whose texts sort as their times do; *version* is its resourceVersion.
+    *created* is its creationTimestamp, whose texts sort as their times do; *version* is its resourceVersion. *record*
+    says who has its addresses, in spread mode.
     """
 
     key: ServiceKey
@@ -123,6 +125,7 @@ class ServiceView:
     conflict: str = ""
     created: str = ""
     version: str = attrs.field(default="", eq=False)
+    record: Custody | None = None
 
     def wants(
         self,

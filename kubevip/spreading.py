@@ -9,12 +9,14 @@ the node that it names. Each write is a compare-and-swap, so none needs to be wa
 A driver tells of Services and Leases, asks ``update`` which addresses have come and gone, and ``steps`` what to do.
 """
 
+import itertools
 import math
 from collections.abc import Collection
+from collections.abc import Set as AbstractSet
 
 import attrs
 
-from kubevip.assignment import PATIENCE, Assignment, best_first
+from kubevip.assignment import PATIENCE, Assignment, best_first, by_name
 from kubevip.charges import Bury, Change, Charge, Look, Step, Write
 from kubevip.custody import Custody, Holder
 from kubevip.election import Cause
@@ -22,26 +24,12 @@ from kubevip.lease import older
 from kubevip.model import IPAddress, ServiceKey
 from kubevip.placement import Item, Placement
 from kubevip.roster import Fate, Roster
+from kubevip.tenure import Tenure, cause_of, turn_of
 
 # Candidates for taking a silent Lease away go one after the other, so many seconds apart.
 TURN = 0.05
-
-
-@attrs.define
-class _Address:
-    """What is known of an address: who says who has it, whom that names, and what has become of that."""
-
-    authority: ServiceKey
-    holder: Holder | None = None
-    fate: Fate | None = None
-    until: float = math.inf
-
-    @property
-    def free(self) -> bool:
-        return self.fate is None or self.fate.over
-
-
-_CAUSES = {Fate.LEFT: Cause.VACANT, Fate.BURIED: Cause.EXPIRED}
+# So many Services are being taken at once: more may become another node's before it is their turn.
+SLICE = 64
 
 
 @attrs.define(eq=False)
@@ -59,10 +47,12 @@ class Spreading:
     alone: bool = attrs.field(default=False, init=False)
     own: dict[IPAddress, Holder] = attrs.field(factory=dict, init=False)
     assignment: Assignment = attrs.field(init=False)
+    _begun: str = attrs.field(default="", init=False)
     _charges: dict[ServiceKey, Charge] = attrs.field(factory=dict, init=False)
     _seen: dict[ServiceKey, float] = attrs.field(factory=dict, init=False)
-    _users: dict[IPAddress, set[ServiceKey]] = attrs.field(factory=dict, init=False)
-    _state: dict[IPAddress, _Address] = attrs.field(factory=dict, init=False)
+    # Tuples, since nearly all have one member, and there are thousands.
+    _users: dict[IPAddress, tuple[ServiceKey, ...]] = attrs.field(factory=dict, init=False)
+    _state: dict[IPAddress, Tenure] = attrs.field(factory=dict, init=False)
     _named: dict[str, set[ServiceKey]] = attrs.field(factory=dict, init=False)
     _dirty: set[ServiceKey] = attrs.field(factory=set, init=False)
     _orphans: set[IPAddress] = attrs.field(factory=set, init=False)
@@ -115,24 +105,26 @@ class Spreading:
                 now = self._seen[charge.key]
         self._charges[charge.key] = charge
         self._seen[charge.key] = now
-        self.assignment.ask(charge.key, charge.item)
+        if before is None or not charge.is_placed_like(before):
+            self.assignment.ask(charge.key, charge.item)
         for address in charge.addresses:
-            self._users.setdefault(address, set()).add(charge.key)
-            self._dirty |= self._users[address]
-        for holder in charge.record.held.values() if charge.record else ():
-            self._named.setdefault(holder.node, set()).add(charge.key)
+            self._users[address] = users = (*self._users.get(address, ()), charge.key)
+            self._dirty.update(users)
+        for node in charge.record.nodes if charge.record else ():
+            self._named.setdefault(node, set()).add(charge.key)
         self._dirty.add(charge.key)
 
     def _forget(self, charge: Charge) -> None:
         for address in charge.addresses:
-            users = self._users[address]
-            users.discard(charge.key)
-            self._dirty |= users
-            if not users:
+            users = tuple(key for key in self._users[address] if key != charge.key)
+            self._dirty.update(users)
+            if users:
+                self._users[address] = users
+            else:
                 del self._users[address]
                 self._orphans.add(address)
-        for holder in charge.record.held.values() if charge.record else ():
-            self._named.get(holder.node, set()).discard(charge.key)
+        for node in charge.record.nodes if charge.record else ():
+            self._named.get(node, set()).discard(charge.key)
         self._dirty.discard(charge.key)
 
     def changed(self, node: str) -> None:
@@ -170,6 +162,13 @@ class Spreading:
             self._wishes[key] = target
             self._pending.add(key)
 
+    def version_for(self, write: Write) -> str:
+        """Return the resourceVersion at which a Service is as *write* expects it; empty where it isn't any more."""
+        charge = self._charges.get(write.key)
+        if charge is None or charge.uid != write.uid or charge.record != write.expected or not self.term:
+            return ""
+        return charge.version
+
     def handing_over(self, write: Write) -> None:
         """*write* is on its way: from now on another node may have what it gives away.
 
@@ -183,14 +182,17 @@ class Spreading:
 
     def update(self, now: float) -> list[Change]:
         """Look at all that has changed; return which addresses have come and gone."""
-        self._dirty |= {key for key, until in self._timed.items() if until <= now}
+        if self._timed:
+            self._dirty |= {key for key, until in self._timed.items() if until <= now}
         for node in self.roster.lapsed(now):
             self.changed(node)
+        if not self._dirty and not self._orphans:
+            return []
         changes = [
             self._lose(address) for address in sorted(self._orphans, key=_by_number) if address not in self._users
         ]
         self._orphans.clear()
-        for key in sorted(self._dirty):
+        for key in by_name(self._dirty):
             charge = self._charges.get(key)
             self._timed.pop(key, None)
             for address in charge.addresses if charge is not None else ():
@@ -209,10 +211,10 @@ class Spreading:
     def _weigh(self, address: IPAddress, now: float) -> Change | None:
         authority = self._authority(address)
         charge = self._charges[authority]
-        holder = charge.record.held.get(address) if charge.record is not None else None
+        holder = charge.record.holder(address) if charge.record is not None else None
         fate, until = (None, math.inf) if holder is None else self._fate(holder, self._seen[authority], now)
         before = self._state.get(address)
-        self._state[address] = _Address(authority, holder, fate, until)
+        self._state[address] = Tenure(authority, holder, fate, until)
         if until < math.inf:
             self._timed[authority] = min(until, self._timed.get(authority, math.inf))
         if holder is None:
@@ -226,7 +228,7 @@ class Spreading:
             self.own[address] = holder
             return None
         self.own[address] = holder
-        how = self._taking.pop(address) if address in self._taking else (_cause(self._state[address], before), 0.0)
+        how = self._taking.pop(address) if address in self._taking else (cause_of(self._state[address], before), 0.0)
         cause, silent_by = how
         return Change(address, cause, silent_by=silent_by)
 
@@ -242,10 +244,10 @@ class Spreading:
         if given_by is None or not self._names_us(given_by, address):
             # That record is no more: the authority's has to be written.
             key = self._state[address].authority
-        return key == charge.key and _turn(charge, address) <= turn
+        return key == charge.key and turn_of(charge, address) <= turn
 
     def _names_us(self, charge: Charge, address: IPAddress) -> bool:
-        holder = charge.record.held.get(address) if charge.record is not None else None
+        holder = charge.record.holder(address) if charge.record is not None else None
         return holder is not None and self._is_ours(holder)
 
     def _fate(self, holder: Holder, seen: float, now: float) -> tuple[Fate, float]:
@@ -255,10 +257,11 @@ class Spreading:
         return (Fate.LIVE if holder.term == self.term or not self.term else Fate.BURIED), math.inf
 
     def _authority(self, address: IPAddress) -> ServiceKey:
-        users = [self._charges[key] for key in self._users[address]]
-        if len(users) == 1:
-            return users[0].key
-        return min(users, key=lambda each: (-_turn(each, address), each.created, each.key)).key
+        keys = self._users[address]
+        if len(keys) == 1:
+            return keys[0]
+        users = [self._charges[key] for key in keys]
+        return min(users, key=lambda each: (-turn_of(each, address), each.created, each.key)).key
 
     def _lead_of(self, charge: Charge) -> IPAddress | None:
         """Return the first of its addresses for which the Service is the authority: the others follow it."""
@@ -286,27 +289,40 @@ class Spreading:
 
     # What to do
 
-    def steps(self, now: float) -> tuple[list[Step], float]:
-        """Return what to do at *now*, and when to ask again if nothing happens; ``update`` has to come before."""
+    def steps(self, now: float, busy: AbstractSet[object] = frozenset()) -> tuple[list[Step], float]:
+        """Return what to do at *now*, and when to ask again if nothing happens; ``update`` has to come before.
+
+        The records of Services that are *busy* are being written already.
+        """
         again = min([self.roster.next_end(now), *self._timed.values()], default=math.inf)
         if not self.term:
             return [], again
         if self.assignment.stale:
-            # Who may have something has changed: what is here may have to go, and what is free may find a place.
+            # Who may have something has changed: what is here may have to go.
             self._pending |= {self._state[address].authority for address in self.own if address in self._state}
-            self._pending.update(self.assignment.free)
         placement = self.assignment.placement(now)
-        taken, later = self.assignment.taken(now)
+        if self._begun != self.term:
+            self._begun = self.term
+            self.assignment.begin(now)
+        found, later = self.assignment.taken(now, self._named.get(self.node, ()))
         if self.alone and len(placement.nodes) > 1:
-            overdue, due = self.assignment.overdue(taken, now)
-            taken, later = set(overdue), min(later, due)
+            found, due = self.assignment.overdue(found, now)
+            later = min(later, due)
+        taken = dict.fromkeys(itertools.islice(found, SLICE))
         writes: list[Step] = []
-        for key in sorted(self._pending | taken):
-            write = self._write(self._charges[key], key in taken, placement)
-            if write is None:
-                self._pending.discard(key)
-            else:
+        for key in by_name(self._pending - busy):
+            write = self._write(self._charges[key], False, placement) if key not in taken else None
+            if write is not None:
                 writes.append(write)
+            else:
+                self._pending.discard(key)
+        if not self._pending:
+            # An empty set keeps the room of thousands otherwise.
+            self._pending.clear()
+        for key in taken:
+            if key not in busy:
+                write = self._write(self._charges[key], True, placement)
+                writes += [write] if write is not None else []
         doubts, due = self._doubts(placement, now)
         return [*doubts, *writes], min(again, later, due)
 
@@ -338,7 +354,7 @@ class Spreading:
 
     def _write(self, charge: Charge, takes: bool, placement: Placement) -> Write | None:
         """Return what the record of a Service has to become, as far as that is this node's to say."""
-        before = dict(charge.record.held) if charge.record is not None else {}
+        before = charge.record.held if charge.record is not None else {}
         held = {address: holder for address, holder in before.items() if self._keeps(charge, address, holder)}
         lead = self._lead_of(charge)
         leading = self._leading(charge, lead, takes, placement)
@@ -346,7 +362,7 @@ class Spreading:
         for address in charge.addresses:
             state = self._state[address]
             undecided = self._is_undecided(charge, address)
-            turn = max(_turn(charge, address), self._given[address][0] if undecided else -1) + 1
+            turn = max(turn_of(charge, address), self._given[address][0] if undecided else -1) + 1
             if state.authority != charge.key and not undecided:
                 if address in self.own:
                     held[address] = self.own[address]
@@ -358,16 +374,11 @@ class Spreading:
                     held[address] = Holder(self.node, self.term, turn=turn)
             elif state.free and leading == self.node:
                 held[address] = Holder(self.node, self.term, turn=turn)
-                self._taking[address] = self._how(state)
+                silent_by = self.roster.ended(state.holder.node) if state.holder is not None else 0.0
+                self._taking[address] = state.cause, silent_by
         if held == before:
             return None
         return Write(charge.key, charge.uid, charge.record, held, tuple(giving))
-
-    def _how(self, state: _Address) -> tuple[Cause, float]:
-        """Return for what cause what is free is taken, and by when its last holder answers for it no more."""
-        if state.holder is None or state.fate is None:
-            return Cause.ABSENT, 0.0
-        return _CAUSES.get(state.fate, Cause.ABSENT), self.roster.ended(state.holder.node)
 
     def _keeps(self, charge: Charge, address: IPAddress, holder: Holder) -> bool:
         """Tell whether a record goes on to speak of *address*: of another one it does only for another node."""
@@ -396,22 +407,6 @@ class Spreading:
         if placement.may_stay(item, self.node):
             return ""
         return placement.choose(item, besides=(self.node,)) or ""
-
-
-def _turn(charge: Charge, address: IPAddress) -> int:
-    found = charge.record.held.get(address) if charge.record is not None else None
-    return found.turn if found is not None else -1
-
-
-def _cause(now: _Address, before: _Address | None) -> Cause:
-    """Tell how a node has come by an address that it hasn't asked for.
-
-    Where it was seen to be handed over, its last holder waits for us. Any other record may be an old one.
-    """
-    if before is None or before.holder is None or now.holder is None or now.authority != before.authority:
-        return Cause.OURS
-    handed_over = before.holder.node == now.holder.source and before.holder.turn < now.holder.turn
-    return Cause.VACANT if handed_over else Cause.OURS
 
 
 def _by_number(address: IPAddress) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from kubevip.runtime.keeper import Keeper
 from kubevip.runtime.nodefitness import NodeFitness
 from kubevip.runtime.supervise import supervised
 from kubevip.runtime.unelected import Unelected
+from kubevip.runtime.voice import Voice
 
 # What the check of this node's own API server is called.
 OWN_SERVER = "control-plane"
@@ -69,8 +70,14 @@ class Health:
         streak = Streak(fitness.rise, fitness.fall)
         self._checks.append(Check(name, probe, fitness.interval, fitness.timeout, streak, self._checked))
 
-    def watch(self, elector: Elector, *, hears: Callable[[], Collection[str] | None] = lambda: None) -> None:
-        """Gate the election of *elector*, before it runs. *hears* is what ``Fitness`` wants."""
+    def watch(
+        self,
+        elector: Elector,
+        *,
+        hears: Callable[[], Collection[str] | None] = lambda: None,
+        voice: Voice | None = None,
+    ) -> None:
+        """Gate the election of *elector*, before it runs. *hears* and *voice* are what ``Fitness`` wants."""
         settings, election = self._settings.fitness, self._settings.election
         eligibility = Eligibility(
             elector.identity,
@@ -88,6 +95,7 @@ class Health:
             hears=hears,
             needs_link=needs_link,
             unheard=self._unheard,
+            voice=voice or Voice(),
         )
         for ground, text in self._known(elector.lease).items():
             eligibility.report(ground, text, 0.0)

@@ -71,12 +71,14 @@ class Services:
 
     def applied(self, view: ServiceView) -> None:
         """The Service is there, and is like *view*."""
-        known = view.key in self._views
-        if view.type != "LoadBalancer" and not known:
+        known = self._views.get(view.key)
+        if view.type != "LoadBalancer" and known is None:
             # Most Services of a cluster are of no concern: nothing is kept of them.
             return
-        if self._views.get(view.key) == view:
+        if known == view:
             return
+        # One key for all that is kept of a Service, and there are thousands.
+        view = attrs.evolve(view, key=known.key) if known is not None else view
         self._views[view.key] = view
         self._evaluate(view.key)
         if view.type != "LoadBalancer":
@@ -120,8 +122,11 @@ class Services:
 
     def _evaluate(self, key: ServiceKey) -> None:
         view = self._views[key]
-        outcome = self._weigh(view)
-        if self._outcome.get(key) != outcome:
+        outcome, known = self._weigh(view), self._outcome.get(key)
+        if known == outcome:
+            # It is what others keep parts of.
+            outcome = known
+        else:
             self._outcome[key] = outcome
             self._tell(view, outcome)
         endpoints = self._endpoints.get(key, Endpoints())

@@ -22,7 +22,7 @@ from kubevip.custody import Custody, Facts, Orders
 from kubevip.election import Cause, Standing
 from kubevip.errors import ApiError, Conflict, NotFound
 from kubevip.kube.nodeleases import NodeLeases
-from kubevip.kube.records import Records
+from kubevip.kube.records import Found, Records
 from kubevip.lease import RELEASED_DURATION, Claim, Record, Timing
 from kubevip.model import IPAddress, LeaseKey, ServiceKey, Term, Vip
 from kubevip.placement import Network
@@ -197,7 +197,8 @@ class Spread:
             return
         del self._entrusted[change.address]
         if change.given:
-            self._keeper.pass_on(vip)
+            # That is on its way: as with a Lease, the successor has its time from the answer on.
+            self._keeper.pass_on(vip, self.timing.attempt_timeout)
         else:
             self._keeper.unwant(vip)
         self._let_go(change.address)
@@ -295,18 +296,16 @@ class Spread:
                 self._wake.clear()
                 self._apply()
                 self._wake.clear()
-                steps, again = self._spreading.steps(self._now())
+                busy = self._flying | self._retry.failing().keys()
+                steps, again = self._spreading.steps(self._now(), busy)
                 for step in steps:
-                    self._begin(step, tasks, limiter)
+                    key = step.key if isinstance(step, Write) else step.node
+                    if key not in busy:
+                        self._flying.add(key)
+                        tasks.start_soon(self._do, key, step, limiter)
                 await anyio.sleep(max(GAP, IDLE_PARTS * (self._now() - began)))
                 with anyio.move_on_after(again - self._now()):
                     await self._wake.wait()
-
-    def _begin(self, step: Step, tasks: anyio.abc.TaskGroup, limiter: anyio.CapacityLimiter) -> None:
-        key = step.key if isinstance(step, Write) else step.node
-        if key not in self._flying and key not in self._retry.failing():
-            self._flying.add(key)
-            tasks.start_soon(self._do, key, step, limiter)
 
     def _try_again(self, keys: object) -> None:
         for key in keys if isinstance(keys, list) else ():
@@ -341,6 +340,14 @@ class Spread:
                 self._spreading.changed(node)
 
     async def _write(self, write: Write) -> None:
+        version, record = self._spreading.version_for(write), Custody(write.uid, write.held)
+        if not version:
+            return
+        # What is given away is gone from here once that is on its way: then the Service is read first, to be sure.
+        swapped = await self._records.swap(write.key, version, record) if not write.giving else None
+        if swapped is not None:
+            self._written(write, swapped)
+            return
         found = await self._records.read(write.key)
         self._spreading.recorded(write.key, found.uid, found.record, found.version, self._now())
         if found.uid != write.uid or found.record != write.expected or not self._spreading.term:
@@ -349,14 +356,16 @@ class Spread:
             self._keeper.watch_for([self._entrusted[each] for each in write.giving if each in self._entrusted])
             self._spreading.handing_over(write)
             self._apply()
-        found = await self._records.write(found, Custody(write.uid, write.held))
+        self._written(write, await self._records.write(found, record))
+
+    def _written(self, write: Write, found: Found) -> None:
         self._spreading.recorded(write.key, found.uid, found.record, found.version, self._now())
         self._count(write)
 
     def _count(self, write: Write) -> None:
         service = str(write.key)
         for address, holder in write.held.items():
-            before = write.expected.held.get(address) if write.expected is not None else None
+            before = write.expected.holder(address) if write.expected is not None else None
             if before == holder:
                 continue
             vip = str(address)

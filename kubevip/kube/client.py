@@ -6,7 +6,6 @@ doesn't back off, the third goes on leading while the server is silent. What is 
 
 import contextlib
 import logging
-import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Self
@@ -44,14 +43,6 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
     415: Invalid,
     422: Invalid,
 }
-# A peer that is gone without a word is noticed after 5 + 3 x 3 s of silence, or 10 s after it stopped to acknowledge.
-_KEEPALIVE = (
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 3),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
-    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 10_000),
-)
 DEFAULT_TIMEOUT = 10.0
 
 Query = Sequence[tuple[str, str]]
@@ -124,7 +115,6 @@ class Client:
             async with await self._open(path, query, timeout) as response:
                 if response.status >= 400:
                     raise self._error(response, await response.read(), f"watching {path}")
-                _notice_silence(response)
                 yield _lines(response.content)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise self._unavailable(error, silence) from error
@@ -179,14 +169,6 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
 
 def _start(content: bytes) -> str:
     return content[:200].decode(errors="replace").strip()
-
-
-def _notice_silence(response: aiohttp.ClientResponse) -> None:
-    connection = response.connection
-    sock = connection.transport.get_extra_info("socket") if connection and connection.transport else None
-    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-        for level, option, value in _KEEPALIVE:
-            sock.setsockopt(level, option, value)
 
 
 def _seconds(text: str | None) -> float | None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from kubevip.custody import OF_SPREADING
+from kubevip.custody import HOLDER, OF_SPREADING, Custody
 from kubevip.kube.resources import (
     Condition,
     EndpointConditions,
@@ -17,7 +17,7 @@ from kubevip.kube.resources import (
     Service,
 )
 from kubevip.model import ServiceKey
-from kubevip.service import CONFLICT, PREFIX, Endpoints, Ingress, ServiceView, TrafficPolicy
+from kubevip.service import CONFLICT, HOST, PREFIX, Endpoints, Ingress, ServiceView, TrafficPolicy
 
 SERVICE_NAME = "kubernetes.io/service-name"
 
@@ -40,6 +40,7 @@ def to_view(service: Service) -> ServiceView:
         conflict=_conflict(service.status.conditions),
         created=metadata.creation_timestamp or "",
         version=metadata.resource_version,
+        record=Custody.parse((metadata.annotations or {}).get(HOLDER, ""), metadata.uid),
     )
 
 
@@ -55,7 +56,9 @@ def to_ingress(entry: LoadBalancerIngress) -> Ingress:
 def _of_concern(annotations: Mapping[str, str]) -> Mapping[str, str]:
     """Leave out what others have written: kubectl alone keeps the whole manifest in one."""
     return {
-        sys.intern(name): text for name, text in annotations.items() if name.startswith(PREFIX) or name in OF_SPREADING
+        sys.intern(name): sys.intern(text) if name == HOST else text
+        for name, text in annotations.items()
+        if name.startswith(PREFIX) or name in OF_SPREADING
     }
 
 

@@ -91,7 +91,7 @@ async def survey(client: Api, namespace: str) -> Survey:
 
 def _take(spreading: Spreading, service: Service, endpoints: dict[ServiceKey, Endpoints]) -> None:
     view = to_view(service)
-    if HOLDER not in view.annotations:
+    if HOLDER not in (service.metadata.annotations or {}):
         # Nobody has ever spread it.
         return
     classes = ClassFilter(name=view.load_balancer_class or "", legacy=True)

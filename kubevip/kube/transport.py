@@ -14,6 +14,8 @@ import msgspec
 from yarl import URL
 
 from kubevip.kube.credentials import Credentials
+from kubevip.kube.sockets import Sockets
+from kubevip.ports import MERGE_PATCH
 
 # A watch may send an object as large as etcd takes, in one line.
 _BUFFER = 2 << 20
@@ -25,6 +27,7 @@ class Transport:
 
     credentials: Credentials
     _session: aiohttp.ClientSession
+    _sockets: Sockets
     _given: dict[str, Any]
     agent: str
 
@@ -34,7 +37,8 @@ class Transport:
 
         :raises OSError: if the certificates are none.
         """
-        connector = aiohttp.TCPConnector(ssl=credentials.tls() or True)
+        sockets = Sockets()
+        connector = aiohttp.TCPConnector(ssl=credentials.tls() or True, socket_factory=sockets.make)
         session = aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=_BUFFER, raise_for_status=False
         )
@@ -44,13 +48,14 @@ class Transport:
         way = credentials.way()
         if way is not None:
             given["proxy"] = way
-        return cls(credentials, session, given, agent)
+        return cls(credentials, session, sockets, given, agent)
 
     async def request(
         self, method: str, path: str, query: Sequence[tuple[str, str]], body: object, timeout: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
         """Return the answer, whatever its status; its body is still to be read."""
-        headers = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": self.agent}
+        form = MERGE_PATCH if method == "PATCH" else "application/json"
+        headers = {"Accept": "application/json", "Content-Type": form, "User-Agent": self.agent}
         authorization = await self.credentials.authorization()
         if authorization is not None:
             headers["Authorization"] = authorization
@@ -67,3 +72,4 @@ class Transport:
     async def close(self) -> None:
         """Close all connections."""
         await self._session.close()
+        await self._sockets.shut()

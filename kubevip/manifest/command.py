@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _switch(section, "--role", "rbac: rights in one namespace only")
     _switch(section, "--rolebinding", "rbac: bind the ClusterRole in one namespace only")
     _switch(section, "--events", "rbac: the right to write Events too")
+    _switch(section, "--patches", "rbac: the right to patch Services too, which spread mode makes use of")
     add_flags(parser)
 
 
@@ -93,6 +94,7 @@ def _rights(arguments: argparse.Namespace, namespace: str) -> Rights:
         role=arguments.role,
         role_binding=arguments.rolebinding,
         events=arguments.events,
+        patches=arguments.patches,
     )
 
 

@@ -17,13 +17,15 @@ class Rights:
     """The ServiceAccount in *namespace* and what it may do.
 
     *role*: in that namespace only. *role_binding*: the ClusterRole, bound in that namespace only.
-    *events*: it may write Events too.
+    *events*: it may write Events too. *patches*: it may patch Services too, so that spread mode needs one request
+    for each address that moves, and not two.
     """
 
     namespace: str = "kube-system"
     role: bool = False
     role_binding: bool = False
     events: bool = False
+    patches: bool = False
 
     def manifests(self) -> tuple[Manifest, ...]:
         """Return the ServiceAccount, its role and the binding of the two."""
@@ -63,6 +65,8 @@ class Rights:
             rule("discovery.k8s.io", ["endpointslices"], [*_WATCH, "update"]),
             rule("", ["pods"], ["list"]),
         ]
+        if self.patches:
+            rules.append(rule("", ["services"], ["patch"]))
         if not self.role:
             rules.append(rule("networking.k8s.io", ["servicecidrs"], [*_WATCH]))
         if self.events:

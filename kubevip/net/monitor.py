@@ -145,10 +145,9 @@ class Monitor:
         return sorted(message.name for message in self._links.values())
 
     def _describe(self, message: netlink.LinkMessage) -> Link:
-        up = bool(message.flags & netlink.IFF_UP) and message.operstate in (
-            netlink.IF_OPER_UP,
-            netlink.IF_OPER_UNKNOWN,
-        )
+        # A link that is made up says UNKNOWN until the kernel has looked whether there is a carrier.
+        has_carrier = bool(message.flags & netlink.IFF_UP and message.flags & netlink.IFF_LOWER_UP)
+        up = has_carrier and message.operstate in (netlink.IF_OPER_UP, netlink.IF_OPER_UNKNOWN)
         return Link(
             message.name,
             message.index,

@@ -79,6 +79,7 @@ class Elector:
     _told: tuple[Standing, Term | None] = attrs.field(default=(Standing.UNKNOWN, None), init=False)
     _deadline: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
     _release_sent: bool = attrs.field(default=False, init=False)
+    _opposed: Record | None = attrs.field(default=None, init=False)
     _attempt: anyio.CancelScope | None = attrs.field(default=None, init=False)
     _running: bool = attrs.field(default=False, init=False)
     _ended: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
@@ -152,6 +153,12 @@ class Elector:
         self._candidate.hurry_renewal()
         self._wake.ring()
 
+    def renew_anew(self) -> None:
+        """Renew now, and wait no longer for what is asked already: it may have been lost on its way."""
+        if self._attempt is not None:
+            self._attempt.deadline = -math.inf
+        self.renew()
+
     def step_down(self) -> None:
         """Release the Lease if we have it, and go on as a candidate: *deference* says how soon it may be ours again.
 
@@ -167,9 +174,7 @@ class Elector:
         """
         self._candidate.stay()
         if self._release_sent:
-            self._candidate.hurry_renewal()
-            if self._attempt is not None:
-                self._attempt.deadline = -math.inf
+            self.renew_anew()
         self._wake.ring()
 
     def offer(self, hold_back: float) -> None:
@@ -263,6 +268,7 @@ class Elector:
             self._release_sent = True
             self.releasing(True)
         elif write.cause is not Cause.RENEWAL:
+            self._opposed = write.base
             self._follower.campaigning(self.lease, write.cause)
         try:
             with anyio.fail_after(self.timing.attempt_timeout) as self._attempt:
@@ -331,13 +337,24 @@ class Elector:
     def _tell(self) -> None:
         now = self._now()
         standing, term = self._candidate.standing(now), self._candidate.term(now)
-        if (standing, term) == self._told:
+        if (standing, term) == self._told and not self._has_lost(standing):
             return
         before, self._told = self._told[0], (standing, term)
         if before is Standing.LEADING and standing is not Standing.LEADING:
             self._log_loss(standing)
         self._arm(term)
         self._follower.standing(self.lease, standing, term)
+
+    def _has_lost(self, standing: Standing) -> bool:
+        """Tell once if the Lease that we have campaigned for has another holder, or its old one again.
+
+        Where we stand is the same as before, but what was asked on the wire meanwhile is of no use any more.
+        """
+        record, opposed = self._candidate.record, self._opposed
+        if opposed is None or record is None or standing is not Standing.FOLLOWING or record.says_the_same(opposed):
+            return False
+        self._opposed = None
+        return True
 
     def _log_loss(self, standing: Standing) -> None:
         record = self._candidate.record

@@ -16,8 +16,10 @@ from kubevip.eligibility import Eligibility, Ground
 from kubevip.errors import ApiError, LeaseConflict
 from kubevip.lease import Claim, Record
 from kubevip.ports import Asking
+from kubevip.runtime.deadlink import DeadLink
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.keeper import Keeper
+from kubevip.runtime.voice import Voice
 from kubevip.succession import Request, Word
 
 log = logging.getLogger(__name__)
@@ -29,8 +31,8 @@ AILING_FOR = 3.0
 # And for so many seconds they aren't taken back, unless nobody else does: what failed once may fail again.
 REST = 60.0
 # A request to the holder is repeated in its term after this many seconds, and after this many where the Lease has
-# just changed.
-ASK_AGAIN, ASK_SOON = 30.0, 0.2
+# just changed. One that was refused is repeated sooner, and later and later: who has just come is not heard yet.
+ASK_AGAIN, ASK_SOON, ASK_REFUSED = 30.0, 0.2, 2.0
 ANSWER_WITHIN = 5.0
 
 
@@ -54,6 +56,7 @@ class Fitness:
 
     *hears* returns the names of the nodes that are heard now, ``None`` where nobody listens. *needs_link* is false
     where an interface that says it is down may work. *unheard* says why nobody would hear an announcement of this node.
+    *voice* is that of its heartbeats.
     """
 
     _keeper: Keeper
@@ -63,7 +66,9 @@ class Fitness:
     hears: Callable[[], Collection[str] | None] = lambda: None
     needs_link: bool = True
     unheard: Callable[[], str] = lambda: ""
+    voice: Voice = attrs.field(factory=Voice)
 
+    _dead_link: DeadLink = attrs.field(init=False)
     _answered: set[tuple[int, str]] = attrs.field(factory=set, init=False)
     _refused: Word | None = attrs.field(default=None, init=False)
     _unreadable: str = attrs.field(default="", init=False)
@@ -72,12 +77,15 @@ class Fitness:
     _unheard_since: float | None = attrs.field(default=None, init=False)
     _ask_at: float = attrs.field(default=0.0, init=False)
     _asked_in: tuple[str, int] = attrs.field(default=("", 0), init=False)
+    _last_asked: tuple[str, float] = attrs.field(default=("", 0.0), init=False)
+    _patience: float = attrs.field(default=ASK_REFUSED, init=False)
     _asked: int = attrs.field(default=0, init=False)
     _given_up: Counter[str] = attrs.field(factory=Counter, init=False)
     _told: tuple[bool, bool] = attrs.field(default=(False, False), init=False)
     _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._dead_link = DeadLink(self._elector, self.look, self.voice)
         self._elector.deference = self.eligibility.deference
         self._elector.word = self._word
         self._elector.seen = self.look
@@ -97,14 +105,19 @@ class Fitness:
         now, record = self._now(), self._elector.record
         leave = self.eligibility.should_leave(record, now)
         if record is not None and leave:
-            worst = self.eligibility.grounds(now)[0].ground
-            self._step_down(record, worst.word, self.eligibility.why(now), reached=worst is not Ground.LINK)
+            self._leave(record, self.eligibility.grounds(now)[0].ground, self.eligibility.why(now))
         elif record is not None and record.request:
             self._heed(record)
         self._tell(now)
         if self.eligibility.asks(record, now) is not None:
             # Renewals are seen all the time, of hundreds of Leases; to ask for one is seldom due.
             self._wake.set()
+
+    def _leave(self, record: Record, worst: Ground, why: str) -> None:
+        if worst is Ground.LINK and not self._dead_link.reached:
+            self._dead_link.begin()
+        else:
+            self._step_down(record, worst.word, why, reached=worst is not Ground.LINK)
 
     def _step_down(self, record: Record, reason: str, text: str, *, reached: bool) -> None:
         self._given_up[reason] += 1
@@ -170,6 +183,11 @@ class Fitness:
 
     async def run(self) -> None:
         """Look at what nobody tells, and ask for the Lease where that is due, until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._dead_link.run)
+            await self._look_on()
+
+    async def _look_on(self) -> None:
         while True:
             now = self._now()
             self._look_at_links(now)
@@ -189,13 +207,16 @@ class Fitness:
         if not self.needs_link:
             return
         if not self._keeper.carries(self._elector.lease):
+            self.voice.cut()
             self.report(Ground.LINK, "")
         elif Ground.LINK in self.eligibility.statistics(now):
             term = self._elector.term
             if term is None or term.token != self._handed_over:
-                # Where the API server is reached by the same link, nobody knows yet: then nothing has to move.
+                # A release may not have arrived: then nothing has to move.
                 self._elector.stay()
                 self.eligibility.stays()
+            self._dead_link.end()
+            self.voice.mend()
             self.report(Ground.LINK, None)
 
     def _look_at_peers(self, now: float) -> None:
@@ -213,7 +234,8 @@ class Fitness:
     def _look_at_vips(self, now: float) -> None:
         """What can't be held here may be held elsewhere."""
         # Whom nobody hears can announce nothing, and may do so again as soon as somebody does.
-        text = self._keeper.ailing(self._elector.lease) if self._unheard_since is None else ""
+        silent = self._unheard_since is not None or Ground.LINK in self.eligibility.statistics(now)
+        text = "" if silent else self._keeper.ailing(self._elector.lease)
         if not text:
             self._ailing_since = None
         elif self._ailing_since is None:
@@ -234,12 +256,14 @@ class Fitness:
             return float("inf")
         due, why = found
         term = (record.holder, record.transitions)
+        again = term == self._asked_in
         # In another term nothing was asked for yet.
-        due = max(due, self._ask_at) if term == self._asked_in else due
+        due = max(due, self._ask_again_at(record)) if again else due
         if due > self._now():
             return due
         request = Request(record.holder, record.transitions, self._elector.identity, secrets.token_hex(4), why)
-        self._asked_in, self._ask_at = term, self._now() + ASK_AGAIN
+        self._patience = min(2 * self._patience, ASK_AGAIN) if again else ASK_REFUSED
+        self._asked_in, self._last_asked, self._ask_at = term, (request.id, self._now()), self._now() + ASK_AGAIN
         try:
             with anyio.fail_after(ANSWER_WITHIN):
                 await self._asking.ask(self._elector.lease, str(request), record)
@@ -253,6 +277,11 @@ class Fitness:
             extra = {"lease": str(self._elector.lease), "holder": record.holder, "reason": why}
             log.info("asking for the Lease", extra=extra)
         return self._ask_at
+
+    def _ask_again_at(self, record: Record) -> float:
+        """Return when to ask again in this term."""
+        word, (last, at) = Word.of(record), self._last_asked
+        return min(self._ask_at, at + self._patience) if word is not None and word.refused == last else self._ask_at
 
     # Telling
 

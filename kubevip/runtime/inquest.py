@@ -26,8 +26,9 @@ from kubevip.heartbeat import MISSED
 from kubevip.lookout import Lookout
 from kubevip.model import Family, Vip
 from kubevip.runtime.announcer import Announcer
-from kubevip.runtime.pulse import AGAIN, SAMPLE, SHORTEST_ANSWER, SILENT
-from kubevip.runtime.wire import ANSWER_WITHIN, ask
+from kubevip.runtime.pulse import AGAIN, SAMPLE, SILENT
+from kubevip.runtime.voice import answer_within
+from kubevip.runtime.wire import ask
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class Inquest:
         """Ask for what *node* has until that is known: it is gone, or it is heard again, or we can't tell."""
         badge, silent, told = self._lookout.badge(node), 0, False
         witnessed: dict[str, float] = {}
-        within = min(ANSWER_WITHIN, max(SHORTEST_ANSWER, self.interval / 2))
+        within = answer_within(self.interval)
         while self._lookout.badge(node) == badge and self._is_suspected(node):
             sample = few_of_each(self._had_by(node))
             if not sample or not self._can_ask(sample):

@@ -105,7 +105,7 @@ class Keeper:
             self._addresses, self._announcers, self._putting, self._log, self.may_announce, self._tell
         )
         self._handover = Handover(self._announcers, self._links.get, self._look_at)
-        self._parting = Parting(self._mandates, self._held, self._links, self._handover, self.linger)
+        self._parting = Parting(self._mandates, self._held, self._links, self._handover, self.linger, self._look_at)
         self._leftovers = Leftovers(self._addresses, self._mandates, self._held)
         self._retry = Retry(self._look_at)
         self._complaints = Complaints(
@@ -153,12 +153,12 @@ class Keeper:
         """Look out for successors of *vips*, which are about to be passed on."""
         self._parting.watch_for(vips)
 
-    def pass_on(self, vip: Vip) -> None:
-        """Hold *vip* no more: another node is to. It stays until that is seen, at most *linger* seconds."""
+    def pass_on(self, vip: Vip, within: float = 0.0) -> None:
+        """Hold *vip* no more; it stays for another node, told *within* so many seconds, at most *linger* after that."""
         if not self._mandates.unassign(vip):
             return
         self._clearance.forget((vip,))
-        self._parting.pass_on(vip)
+        self._parting.pass_on(vip, within)
         self._look_at((vip,))
 
     def sweep(self, vips: Iterable[Vip]) -> None:
@@ -324,9 +324,8 @@ class Keeper:
         unsubscribe = (self._addresses.subscribe(self._removed), self._links.subscribe(self._link_changed))
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._clearance.run)
-                tasks.start_soon(self._handover.run)
-                tasks.start_soon(self._retry.run)
+                for part in (self._clearance, self._handover, self._parting, self._retry):
+                    tasks.start_soon(part.run)
                 tasks.start_soon(Pacer(self._addresses, self._timing, self._entitlement.families).run)
                 for announcer in {id(each): each for each in self._announcers.values()}.values():
                     tasks.start_soon(announcer.run)
@@ -347,6 +346,7 @@ class Keeper:
             desired=desired,
             held=self._held.entries,
             keep=self._handover.lingering(),
+            last=self._mandates.last_terms(dirty),
             dear={Family.IPV6} if len(self._held) > MANY else (),
             lag=self._putting.lag,
             now=self._now(),

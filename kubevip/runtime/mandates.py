@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
 import attrs
@@ -22,6 +22,7 @@ class Mandates:
     _governed: dict[LeaseKey, tuple[Vip, ...]] = attrs.field(factory=dict, init=False)
     _terms: dict[LeaseKey, Term] = attrs.field(factory=dict, init=False)
     _leaving: set[LeaseKey] = attrs.field(factory=set, init=False)
+    _last: dict[LeaseKey, Term] = attrs.field(factory=dict, init=False)
     _assigned: dict[Vip, float] = attrs.field(factory=dict, init=False)
     _led: dict[LeaseKey, float] = attrs.field(factory=dict, init=False)
 
@@ -53,14 +54,21 @@ class Mandates:
         if lease not in self._terms:
             self._led[lease] = asyncio.get_running_loop().time()
         self._terms[lease] = term
+        if lease in self._leaving:
+            self._last[lease] = term
+        else:
+            self._last.pop(lease, None)
 
     def leave(self, lease: LeaseKey) -> None:
         """This node is about to release *lease*."""
         self._leaving.add(lease)
+        if lease in self._terms:
+            self._last[lease] = self._terms[lease]
 
     def remain(self, lease: LeaseKey) -> None:
         """This node does not release *lease* after all."""
         self._leaving.discard(lease)
+        self._last.pop(lease, None)
 
     def leaves(self, lease: LeaseKey) -> bool:
         """Tell whether this node is about to release *lease*."""
@@ -78,6 +86,7 @@ class Mandates:
     def forget(self, lease: LeaseKey) -> None:
         """Drop what is known of *lease*, which this node neither leads nor is about to release."""
         self._terms.pop(lease, None)
+        self._last.pop(lease, None)
         self._led.pop(lease, None)
         self._leaving.discard(lease)
         if not self._vips.get(lease):
@@ -106,6 +115,21 @@ class Mandates:
             if now < term.until and lease in self._vips:
                 found.update(dict.fromkeys(self._vips[lease] & vips, term))
         return found
+
+    @property
+    def last(self) -> Mapping[LeaseKey, Term]:
+        """The last terms of Leases that this node is about to release, or has released since."""
+        return self._last
+
+    def forget_last(self, now: float) -> None:
+        """Drop the last terms of Leases that have expired."""
+        self._last = {lease: term for lease, term in self._last.items() if now < term.expires}
+
+    def last_terms(self, vips: Iterable[Vip]) -> dict[Vip, Term]:
+        """Return those of *vips* whose Lease this node is about to release, or has released, with its last term."""
+        if not self._last:
+            return {}
+        return {vip: self._last[lease] for vip in vips if (lease := self._leases.get(vip)) in self._last}
 
     @property
     def leaving(self) -> AbstractSet[LeaseKey]:

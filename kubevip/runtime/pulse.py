@@ -45,7 +45,8 @@ from kubevip.runtime.bell import Bell
 from kubevip.runtime.elector import Elector, Follower
 from kubevip.runtime.hearing import Hearing
 from kubevip.runtime.ownbadge import OwnBadge
-from kubevip.runtime.wire import ANSWER_WITHIN, ask
+from kubevip.runtime.voice import Voice, answer_within
+from kubevip.runtime.wire import ask
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +54,6 @@ log = logging.getLogger(__name__)
 SAMPLE = 8
 # How often nobody has to answer before the holder counts as gone. A question takes 15 ms.
 SILENT = 3
-# However short the interval, a kernel is given so many seconds to answer.
-SHORTEST_ANSWER = 0.005
 # How soon is asked again while a kernel still answers.
 AGAIN = 0.02
 # A cut-off holder gives the API server so many intervals to answer.
@@ -94,6 +93,8 @@ class Pulse:
     holds_on: bool = False
     witnesses: Callable[[], Collection[Vip]] = lambda: ()
 
+    voice: Voice = attrs.field(init=False)
+    """When we were heard last, as the holder."""
     _elector: Elector = attrs.field(init=False)
     _term: Term | None = attrs.field(default=None, init=False)
     _badge: OwnBadge = attrs.field(init=False)
@@ -111,6 +112,9 @@ class Pulse:
     _told_deaf: bool = attrs.field(default=False, init=False)
     _holder_asks: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _wake: Bell = attrs.field(factory=Bell, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.voice = Voice(self._wake.ring)
 
     def attach(self, elector: Elector) -> None:
         """Serve *elector*, which has this pulse as its follower."""
@@ -194,6 +198,7 @@ class Pulse:
         elif text != self._badge_text:
             self._vigil, self._badge_text = Vigil(badge, self._elector.identity, self._now()), text
             self._asked, self._told_deaf = None, False
+            self.voice.begin()
         if self._vigil is None or self._vigil.badge.holder == self._elector.identity:
             self._elector.miss("")
 
@@ -217,7 +222,10 @@ class Pulse:
         for name in interfaces:
             # A link that is down is told of elsewhere.
             with contextlib.suppress(KubeVipError):
-                self._host.send(name, seal(beat, vigil.badge, self._host.link(name).mac))
+                link = self._host.link(name)
+                if leading and link.up:
+                    self.voice.spoke(vigil.badge.interval)
+                self._host.send(name, seal(beat, vigil.badge, link.mac))
                 self._count("sent")
 
     def _received(self, frame: bytes, at: float) -> None:
@@ -279,9 +287,18 @@ class Pulse:
             self._look_for_company(vigil, now)
             self._hearing.be_alert(self._asked is not None)
             return False
+        self._excuse_if_cut(vigil, now)
         suspects = vigil.suspects_holder(now)
         self._hearing.be_alert(suspects)
         return suspects and bool(vigil.company(now) or self.witnesses())
+
+    def _excuse_if_cut(self, vigil: Vigil, now: float) -> bool:
+        """Whoever could not be heard by us is not missed; tell whether it was so."""
+        if self.voice.could_hear():
+            return False
+        vigil.excuse(now)
+        self._elector.miss("")
+        return True
 
     def _is_connected(self, vigil: Vigil, now: float) -> bool:
         """Tell whether somebody but the holder was heard lately: then it isn't this node that is cut off."""
@@ -294,7 +311,7 @@ class Pulse:
         if not sample:
             return
         holder, silent, said = vigil.badge.holder, 0, False
-        within = min(ANSWER_WITHIN, max(SHORTEST_ANSWER, self.interval / 2))
+        within = answer_within(self.interval)
         self._hearing.look()
         while self._vigil is vigil and self._term is None and vigil.suspects_holder(self._now()):
             asked = self._now()
@@ -303,8 +320,11 @@ class Pulse:
             answered, now = {vip: everybody[vip] for vip in sample if vip in everybody}, self._now()
             if len(everybody) > len(answered):
                 self._witnessed = now
-            if now - asked > within + 2 * self.interval:
-                # We stood still ourselves.
+            # Who takes the Lease up again meanwhile has a new key, and is not missed by the one before.
+            self._follow_badge()
+            stood_still = now - asked > within + 2 * self.interval
+            if self._vigil is not vigil or stood_still or self._excuse_if_cut(vigil, now):
+                # Or our link is down.
                 return
             silent = 0 if answered else silent + 1
             enough = silent >= SILENT * (1 + vigil.rank(now))
@@ -323,7 +343,6 @@ class Pulse:
                 log.info("a holder is missed, and its addresses are there", extra=extra)
             self._send(vigil, self._find_interfaces())
             await anyio.sleep(AGAIN if answered else 0 if connected else self.interval)
-            self._follow_badge()
 
     def _look_for_company(self, vigil: Vigil, now: float) -> None:
         """Find out whether we are cut off, when nobody of those who were there is heard."""

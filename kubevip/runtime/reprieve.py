@@ -24,6 +24,7 @@ from kubevip.heartbeat import Opinion
 from kubevip.model import Family, LeaseKey, Vip
 from kubevip.runtime.announcer import Announcer
 from kubevip.runtime.elector import Elector
+from kubevip.runtime.voice import Voice
 from kubevip.runtime.wire import LinkOf, ask, watching
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,8 @@ class OnApiLoss(enum.StrEnum):
 class Reprieve:
     """Lets the leader of one Lease go on, from ``run()`` until it is cancelled.
 
-    *opinion* tells what the others say of the API server; it counts for *quorum*.
+    *opinion* tells what the others say of the API server; it counts for *quorum*. *voice* knows whether our links are
+    down: then nobody can tell whether somebody else has the address.
     """
 
     _elector: Elector
@@ -55,6 +57,7 @@ class Reprieve:
     _link_of: LinkOf
     _vips: Callable[[LeaseKey], Collection[Vip]]
     _opinion: Callable[[], Opinion] = lambda: Opinion.UNKNOWN
+    _voice: Voice = attrs.field(factory=Voice)
     _watch: contextlib.ExitStack | None = attrs.field(default=None, init=False)
     _seen: str = attrs.field(default="", init=False)
     _told: str = attrs.field(default="", init=False)
@@ -88,6 +91,8 @@ class Reprieve:
 
     async def _why_not(self) -> str:
         """Say why not to go on; empty if there is no reason."""
+        if self._voice.is_cut:
+            return "the link is down"
         if self._manner is OnApiLoss.QUORUM:
             return self._ask_the_others()
         return await self._ask_on_the_wire()

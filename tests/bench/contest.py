@@ -1,7 +1,7 @@
 """What a lost holder costs, kubevip beside keepalived: the same nodes, the same client, the same events, in one run.
 
-``python tests/bench/contest.py [--runs N] [--only NAME,...] [--json FILE] [--svg FILE]``; see ``make bench-failover``.
-keepalived takes part where it is installed.
+``python tests/bench/contest.py [--runs N] [--only "NAME;..."] [--events "NAME;..."] [--json FILE] [--svg FILE]``; see
+``make bench-failover``. keepalived takes part where it is installed.
 """
 
 import argparse
@@ -192,6 +192,7 @@ class Contest:
 
     contestant: Kubevip | Keepalived
     cluster: Cluster
+    events: tuple = tuple(EVENTS)
     holders: object = None
     probes: object = None
 
@@ -206,7 +207,8 @@ class Contest:
             for node in self.cluster.nodes:
                 self.contestant.start(node)
             await self.settled()
-            for name, (happen, restore) in EVENTS.items():
+            for name in self.events:
+                happen, restore = EVENTS[name]
                 found[name] = [await self.event(name, happen, restore) for _ in range(runs)]
                 middle = statistics.median(each.gap_ms for each in found[name])
                 two = statistics.median(each.two_holders_ms for each in found[name])
@@ -268,11 +270,11 @@ def summary(found):
     }
 
 
-def table(results):
+def table(results, events):
     """Return the outage of each event and contestant as text; in brackets, ms with two holders."""
     names = list(results)
     rows = [("median outage, ms (with two holders)", *names)]
-    for event in EVENTS:
+    for event in events:
         cells = []
         for name in names:
             figures = results[name][event]
@@ -286,6 +288,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--only", default="", help="names of contestants, separated by semicolons")
+    parser.add_argument("--events", default="", help="names of events, separated by semicolons")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--svg", type=Path)
     arguments = parser.parse_args()
@@ -294,20 +297,21 @@ def main():
     if find_keepalived() is None:
         print("keepalived isn't installed, and takes no part", file=sys.stderr)
         chosen = [each for each in chosen if isinstance(each, Kubevip)]
+    events = tuple(each for each in EVENTS if not arguments.events or each in arguments.events.split(";"))
     results = {}
     for contestant in chosen:
 
         def play(cluster, contestant=contestant):
-            return Contest(contestant, cluster).play(arguments.runs)
+            return Contest(contestant, cluster, events).play(arguments.runs)
 
         environment = {**OPERATOR, "address": VIP, "svc_enable": "false"}
         found: dict[str, list[Outcome]] = on_cluster(play, environment=environment)
         results[contestant.name] = summary(found)
-    print(table(results))
+    print(table(results, events))
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=1))
     if arguments.svg:
-        arguments.svg.write_text(bars(results, list(EVENTS)))
+        arguments.svg.write_text(bars(results, events))
 
 
 if __name__ == "__main__":

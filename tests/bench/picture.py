@@ -4,7 +4,8 @@ import math
 from html import escape
 
 WIDTH, LABEL, BAR, GAP, HEAD = 860, 150, 15, 14, 46
-FLOOR, CEILING = 1.0, 10_000.0
+# Nothing is watched for longer than 20 s.
+FLOOR, CEILING = 1.0, 20_000.0
 OURS, OTHERS = ("#0b5394", "#3d85c6", "#9fc5e8"), ("#783f04", "#b45f06", "#f6b26b")
 
 

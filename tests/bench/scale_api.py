@@ -137,7 +137,7 @@ class Api:
 
     async def grant(self) -> None:
         """Make the agents' account, with the operator's rights."""
-        for manifest in Rights().manifests():
+        for manifest in Rights(patches=True).manifests():
             await self.create(manifest)
 
     async def get(self, path: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ async def main(host: str, port: str, directory: str, *options: str) -> None:
     """Serve until stdin is closed."""
     tokens = {ADMIN_TOKEN: User("admin", ("system:masters",)), "agent-token": User.service_account(*AGENT)}
     async with serve(host=host, port=int(port), tokens=tokens, rbac=True, history=20_000) as server:
-        for manifest in Rights(events="--events" in options).manifests():
+        for manifest in Rights(events="--events" in options, patches=True).manifests():
             server.create(manifest)
         for name, user in zip(("admin", "agent"), tokens.values(), strict=True):
             Path(directory, name).write_text(server.kubeconfig(user.name))

@@ -1,9 +1,10 @@
 """What a candidate makes of conflicts, silence, old news, backups and its own double."""
 
+import attrs
 import pytest
 
 from kubevip.election import Cause, Read, Standing, Wait, Write
-from kubevip.lease import older
+from kubevip.lease import Claim, older
 from tests.decide.records import candidate, lead, record, renew, saw, written
 
 
@@ -44,6 +45,36 @@ def test_what_the_watch_shows_after_a_conflict_is_enough() -> None:
     a.lost_race(100.1)
     saw(a, record("b", 2), 100.2)
     assert a.next(100.2) == Wait(115.2)
+
+
+def test_what_the_watch_has_shown_since_a_write_was_asked_for_is_enough_when_it_meets_a_conflict() -> None:
+    a = candidate()
+    a.read(record("", 1), 100)
+    a.next(100)
+    saw(a, record("b", 2), 100.1)
+    a.lost_race(100.2)
+    assert a.next(100.2) == Wait(115.1)
+
+
+def test_a_release_that_a_request_has_overtaken_is_asked_for_anew_without_reading() -> None:
+    a = candidate()
+    held = lead(a, 100)
+    a.step_down()
+    assert a.next(101).cause is Cause.RELEASE
+    asked = attrs.evolve(held, version="2", request="to b")
+    saw(a, asked, 101.1)
+    a.lost_race(101.2)
+    assert a.next(101.2) == Write(Claim("", 1, 0, fresh=True), asked, Cause.RELEASE)
+
+
+def test_a_release_that_arrived_twice_and_was_seen_is_not_asked_for_again() -> None:
+    a = candidate()
+    held = lead(a, 100)
+    a.resign()
+    released = written(a.next(101).claim, 2, held)
+    saw(a, released, 101.1)
+    a.lost_race(101.2)
+    assert a.resigned
 
 
 def test_what_was_known_before_a_conflict_is_not_enough() -> None:

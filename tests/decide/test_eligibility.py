@@ -232,6 +232,26 @@ def test_only_a_node_that_is_preferred_to_the_holder_asks(preferred: tuple[str, 
     assert (eligibility(preferred=preferred, failback=0).asks(THEIRS, 10) is not None) is asks
 
 
+def asked_for(to: str, *, refused: str = "") -> object:
+    request = Request("b", 5, to=to, id="1", by="somebody")
+    return attrs.evolve(THEIRS, request=str(request), word=str(Word("b", 5, refused=refused)) if refused else "")
+
+
+@pytest.mark.parametrize(("to", "asks"), [("c", False), ("d", True), ("a", True), ("", True)])
+def test_nobody_asks_on_top_of_a_request_for_a_node_that_is_preferred_to_it(to: str, asks: bool) -> None:
+    a = eligibility(preferred=("c", "a", "d"), failback=0)
+    assert (a.asks(asked_for(to), 10) is not None) is asks
+
+
+def test_of_equals_one_asks_an_unfit_holder() -> None:
+    asked = attrs.evolve(asked_for("c"), word=str(Word("b", 5, unfit="ill")))
+    assert eligibility().asks(asked, 10) is None
+
+
+def test_a_request_that_was_refused_keeps_nobody_from_asking() -> None:
+    assert eligibility(preferred=("c", "a"), failback=0).asks(asked_for("c", refused="1"), 10) is not None
+
+
 # Rise and fall
 
 

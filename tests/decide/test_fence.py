@@ -102,6 +102,17 @@ def test_the_latest_start_is_the_one_at_which_the_lifetime_just_fits(lifetime: i
     assert fence.lifetime(expires - start - 1e-6) < lifetime
 
 
+@given(st.floats(0, 5), st.floats(0, 1000))
+def test_a_lifetime_that_begins_at_the_next_start_ends_as_late_as_it_may(rest: float, now: float) -> None:
+    expires = now + rest
+    start = fence.next_start(expires, now)
+    if start == math.inf:
+        assert fence.lifetime(rest - fence.SLACK) == 0
+    else:
+        assert now < start <= now + 1 + 1e-9
+        assert start + fence.lifetime(expires - start) == pytest.approx(expires - fence.LATEST_CHECK - fence.SLACK)
+
+
 @given(st.floats(2.2, 1000))
 def test_no_more_than_an_eighth_and_two_seconds_are_given_away(rest: float) -> None:
     assert fence.lifetime(rest) >= rest / fence.WHEEL - 2.2

@@ -177,6 +177,28 @@ def test_rebalancing_brings_all_within_bounds(items: list[Item], nodes: dict[str
     assert all(load[name] >= int(share / 1.25) for name in nodes)
 
 
+@given(st.integers(0, 10_000))
+def test_after_a_rebalancing_there_is_nothing_left_to_move_whatever_is_asked_for(seed: int) -> None:
+    chance = random.Random(seed)
+    nodes = {
+        f"n{number}": Node(name=f"n{number}", weight=chance.choice((0.5, 1.0, 2.0)), zone=chance.choice(("a", "b", "")))
+        for number in range(chance.randint(3, 6))
+    }
+    items = [
+        Item(
+            key=f"s{number}",
+            group=chance.choice(("db", "")),
+            zone=chance.choice(("a", "", "")),
+            local=frozenset(chance.sample(sorted(nodes), chance.randint(1, 3))) if chance.random() < 0.2 else None,
+        )
+        for number in range(chance.choice((2, 4, 8, 12)))
+    ]
+    held = {item.key: chance.choice(sorted(nodes)) for item in items}
+    moves = rebalance(items, nodes, held)
+    assert len({move.item for move in moves}) == len(moves)
+    assert rebalance(items, nodes, held | {move.item: move.target for move in moves}) == []
+
+
 def test_members_of_a_group_that_share_a_node_are_parted() -> None:
     items = [Item(key=f"dns/{number}", group="dns") for number in range(3)]
     moves = rebalance(items, TEN, dict.fromkeys((item.key for item in items), "n0"))

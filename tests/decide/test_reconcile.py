@@ -61,6 +61,12 @@ def test_a_renewed_lease_extends_the_lifetime_without_a_new_announcement() -> No
     assert made == Plan(hold=(Hold(VIP, 13, announce=False, until=fence.latest_start(13, 117)),))
 
 
+def test_a_lifetime_that_ends_after_the_lease_is_made_shorter() -> None:
+    # Its holder led on by its own word, and then the answer to an earlier renewal came.
+    made = plan([VIP], desired={VIP: term(110, 115)}, held={VIP: Held(VIP, 114.3, True)}, now=100)
+    assert made == Plan(hold=(Hold(VIP, 13, announce=False, until=fence.latest_start(13, 115)),))
+
+
 def test_an_address_that_is_not_announced_yet_is_announced_without_being_put_again() -> None:
     made = plan([VIP], desired={VIP: term(110, 115)}, held={VIP: Held(VIP, 113, False)}, now=100)
     assert made == Plan(hold=(Hold(VIP, None, announce=True, until=110),))
@@ -82,6 +88,20 @@ def test_a_lease_that_ends_at_once_is_not_worth_an_address() -> None:
 
 def test_what_is_kept_for_a_successor_stays_as_it_is() -> None:
     assert plan([VIP], desired={}, held={VIP: Held(VIP, 110, False)}, keep=[VIP], now=100) == Plan()
+
+
+def test_what_is_kept_for_a_successor_is_kept_for_as_long_as_its_last_term_allows() -> None:
+    kept = {"desired": {}, "keep": [VIP], "last": {VIP: term(100, 105)}}
+    for ends, held in ((103.0, 4), (103.91, None), (99.9, None), (None, None)):
+        made = plan([VIP], held={VIP: Held(VIP, ends, False)}, now=100, **kept)
+        assert [step.lifetime for step in made.hold] == ([held] if held else [])
+        assert not any(step.announce for step in made.hold)
+
+
+def test_what_will_be_handed_over_is_given_what_its_last_term_allows() -> None:
+    held, desired = {VIP: Held(VIP, 112.8, True)}, {VIP: term(110, 115)}
+    assert plan([VIP], desired=desired, held=held, now=100) == Plan()
+    assert plan([VIP], desired=desired, held=held, last=desired, now=100).hold[0].lifetime == 13
 
 
 def test_what_is_wanted_is_held_though_it_was_kept() -> None:

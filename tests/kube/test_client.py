@@ -211,6 +211,16 @@ def _open_connections(client):
 # TLS
 
 
+async def test_closed_client_leaves_no_socket_of_a_cancelled_stream(certificate, tmp_path):
+    """TLS says goodbye, and waits for an answer; who closes doesn't."""
+    async with serve(tls=certificate) as server:
+        async with await connected_to(tmp_path / "tls", server.kubeconfig()) as client:
+            with anyio.move_on_after(0.2):
+                async with client.stream("/api/v1/services", query=WATCH, silence=5) as lines:
+                    await anext(lines)
+        assert not client._transport._sockets._open()
+
+
 async def test_server_is_reached_by_tls(certificate, tmp_path):
     async with (
         serve(tls=certificate) as server,

@@ -298,3 +298,8 @@ def test_a_wrong_switch_of_the_command_is_refused(capsys: pytest.CaptureFixture[
     with pytest.raises(SystemExit):
         parsed("daemonset --taint=maybe")
     assert "'maybe': write true or false" in capsys.readouterr().err
+
+
+def test_patches_are_a_right_to_be_asked_for() -> None:
+    assert ("", "services", "patch") in rules("rbac --patches")
+    assert ("", "services", "patch") not in rules("rbac")

@@ -99,6 +99,17 @@ async def test_link_without_a_carrier_is_not_up(node, segment):
     await until(lambda: node.monitor.get("eth0").up)
 
 
+async def test_link_that_is_made_up_is_not_so_before_it_has_a_carrier(node):
+    """The kernel says UNKNOWN of its state at first, and drops what is sent."""
+    found = []
+    node.monitor.subscribe(lambda name: found.append(name == "lan0" and node.monitor.get(name).up))
+    await add_link(node, "lan0", "up")
+    await until(lambda: "lan0" in node.monitor.names())
+    assert not any(found)
+    await ip(node, "link", "set", "lan0-end", "up")
+    await until(lambda: node.monitor.get("lan0").up)
+
+
 async def test_new_link_of_an_old_name_is_another_one(node):
     await add_link(node, "lan0")
     await until(lambda: "lan0" in node.monitor.names())

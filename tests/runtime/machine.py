@@ -24,6 +24,7 @@ from kubevip.runtime.offering import Offers
 from kubevip.runtime.pulse import Pulse
 from kubevip.runtime.reprieve import OnApiLoss, Reprieve
 from kubevip.runtime.verifying import Verifier, Verify
+from kubevip.runtime.voice import Voice
 from kubevip.runtime.witnesses import Witnesses
 from kubevip.testing.history import Tenure, tenures
 from kubevip.testing.host import FakeHost
@@ -70,6 +71,7 @@ class Machine:
     pulses: list[Pulse] = attrs.field(factory=list, init=False)
     reprieves: list[Reprieve] = attrs.field(factory=list, init=False)
     fitness: dict[LeaseKey, Fitness] = attrs.field(factory=dict, init=False)
+    _voices: dict[LeaseKey, Voice] = attrs.field(factory=dict, init=False)
     verifier: Verifier | None = attrs.field(default=None, init=False)
     guard: Guard | None = attrs.field(default=None, init=False)
     _tasks: asyncio.TaskGroup = attrs.field(factory=asyncio.TaskGroup, init=False)
@@ -82,7 +84,7 @@ class Machine:
 
     def _make(self) -> None:
         self.process, self._stopping = Process(self.node), asyncio.Event()
-        self.announcers, self.electors, self.pulses, self.reprieves = {}, {}, [], []
+        self.announcers, self.electors, self.pulses, self.reprieves, self._voices = {}, {}, [], [], {}
         for family, name in self.backends.items():
             backend = self.registry[name](self.host)
             self.announcers[family] = Announcer(name, backend, backend.cadence)
@@ -91,7 +93,7 @@ class Machine:
             self.electors[lease] = elector = self._elector(lease)
             pauses = Pauses.of(self.timing, self.linger)
             eligibility = Eligibility(self.node, pauses, **self.preferences)
-            self.fitness[lease] = Fitness(self.keeper, elector, self.leases, eligibility)
+            self.fitness[lease] = Fitness(self.keeper, elector, self.leases, eligibility, voice=self._voice(lease))
         self.keeper.conflicting = lambda conflict: self.told.append(conflict.mac)
         if self.policy is not None:
             rivalry = Rivalry(self.policy, self.linger, self.timing.duration)
@@ -106,7 +108,7 @@ class Machine:
     def _elector(self, lease: LeaseKey) -> Elector:
         if self.heartbeat is None:
             elector = Elector(lease, self.node, self.timing, self.leases, self.keeper)
-            self._reprieve(elector, lambda: Opinion.UNKNOWN)
+            self._reprieve(elector, lambda: Opinion.UNKNOWN, self._voice(lease))
             return elector
         holds_on = self.on_api_loss is OnApiLoss.HOLD
         pulse = Pulse(self.host, self.keeper, self.announcers, self.keeper.governed_by, self.heartbeat, holds_on)
@@ -114,14 +116,19 @@ class Machine:
         pulse.attach(elector)
         pulse.witnesses = lambda: self.company
         self.pulses.append(pulse)
-        self._reprieve(elector, pulse.opinion)
+        self._voices[lease] = pulse.voice
+        self._reprieve(elector, pulse.opinion, pulse.voice)
         return elector
 
-    def _reprieve(self, elector: Elector, opinion: Callable[[], Opinion]) -> None:
+    def _voice(self, lease: LeaseKey) -> Voice:
+        return self._voices.setdefault(lease, Voice())
+
+    def _reprieve(self, elector: Elector, opinion: Callable[[], Opinion], voice: Voice) -> None:
         if self.on_api_loss is not OnApiLoss.FENCE:
             self.reprieves.append(
                 Reprieve(
-                    elector, self.on_api_loss, self.announcers, self.host.links.get, self.keeper.governed_by, opinion
+                    *(elector, self.on_api_loss, self.announcers, self.host.links.get, self.keeper.governed_by),
+                    *(opinion, voice),
                 )
             )
 

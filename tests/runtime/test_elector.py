@@ -12,7 +12,7 @@ import pytest
 
 from kubevip.election import Cause, Standing
 from kubevip.errors import ApiUnavailable, Forbidden
-from kubevip.lease import Record, Timing
+from kubevip.lease import Claim, Record, Timing
 from kubevip.model import LeaseKey, Term
 from kubevip.runtime.elector import Elector
 from kubevip.testing import FaultyLeases, MemoryLeases, virtual
@@ -174,6 +174,24 @@ async def test_one_who_lost_the_race_is_told_where_he_stands_then(leases: Memory
         loser = next(each for each in (a, b) if each.elector.term is None)
         assert loser.told.causes == [Cause.EXPIRED]
         assert loser.told.last == (5, Standing.FOLLOWING)
+
+
+@virtual
+@pytest.mark.parametrize("lost", [False, True])
+async def test_one_who_campaigned_in_vain_is_told_though_another_one_led_before(
+    leases: MemoryLeases, lost: bool
+) -> None:
+    held = await leases.write(LEASE, Claim("b", 5, 0, fresh=True), None)
+    async with campaigning(leases) as a:
+        await anyio.sleep(4.9)
+        a.line.latency, a.line.chance = 2.0, lambda: 1.0
+        await anyio.sleep(0.2)
+        assert a.told.causes == [Cause.EXPIRED]
+        a.line.loss = 1.0 if lost else 0.0
+        told = len(a.told.standings)
+        await leases.write(LEASE, Claim("c", 5, 1, fresh=True), held)
+        await anyio.sleep(1)
+        assert [standing for _time, standing, _term in a.told.standings[told:]] == [Standing.FOLLOWING]
 
 
 @virtual

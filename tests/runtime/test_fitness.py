@@ -226,10 +226,10 @@ async def test_a_link_that_comes_back_while_the_release_is_on_its_way_finds_no_s
     async with site() as here:
         old = here.holder
         line = here.lines[old.node]
-        line.latency, line.lag, line.chance = 0.5, 0.5, lambda: 1.0
+        line.latency, line.lag, line.chance = 0.3, 0.5, lambda: 1.0
         old.host.links.set_up("eth0", False)
-        await anyio.sleep(0.6)
-        # The API server has it, and the answer is still to come.
+        await anyio.sleep(0.95)
+        # The API server was asked first. It has the release now, and the answer is still to come.
         assert here.leases.holder(LEASE) != old.node
         old.host.links.set_up("eth0", True)
         await anyio.sleep(2)
@@ -425,6 +425,22 @@ async def test_a_preferred_node_asks_in_each_term_however_lately_it_asked_in_ano
             recover(preferred)
             await anyio.sleep(1)
         assert here.holder is preferred
+
+
+@virtual
+async def test_a_preferred_node_that_was_refused_asks_again_soon_and_then_later_and_later() -> None:
+    async with site(preferred=("c",), failback=3.0) as here:
+        fail(here.holder)
+        await anyio.sleep(2)
+        heard = ["a", "b"]
+        here.holder.fitness[LEASE].hears = lambda: heard
+        recover(here.machines["c"])
+        await anyio.sleep(60)
+        assert here.holder.node != "c"
+        assert stat(here.machines["c"]).asked == 5  # after 3, 5, 9, 17, and 33 s
+        heard.append("c")
+        await anyio.sleep(30)
+        assert here.holder.node == "c"
 
 
 @virtual

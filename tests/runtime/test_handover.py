@@ -6,11 +6,12 @@ from kubevip_arp import ArpBackend
 from kubevip_arp.packet import question
 from kubevip_ndp import NdpBackend
 
+from kubevip import fence
 from kubevip.election import Standing
 from kubevip.model import Vip
 from kubevip.runtime.handover import SETTLE
 from kubevip.testing import FakeHost, Segment, virtual
-from tests.runtime.keeping import ASKED, LEASE, OTHER_LEASE, VIP, VIP2, VIP6, Keeping, keeping
+from tests.runtime.keeping import ASKED, LEASE, OTHER_LEASE, VIP, VIP2, VIP6, Keeping, keeping, now
 
 both = pytest.mark.parametrize("vip", [VIP, VIP6], ids=["arp", "ndp"])
 LINGER = 3.0
@@ -277,6 +278,45 @@ async def test_the_kernel_ends_it_though_the_process_dies_while_it_lingers(segme
             tasks.cancel_scope.cancel()
         await anyio.sleep(20)
         assert removed_at(a, VIP) <= term.expires
+
+
+@both
+@virtual
+async def test_it_is_there_for_a_successor_nearly_until_its_lease_ends(segment: Segment, vip: Vip) -> None:
+    async with keeping(segment, vip, linger=1000) as a:
+        asked = now()
+        await anyio.sleep(0.9)
+        term = a.lead(asked=asked)
+        await anyio.sleep(1)
+        a.release()
+        await anyio.sleep(0.1)
+        assert a.host.addresses.ends(vip) == pytest.approx(asked + 0.9 + 12)
+        await anyio.sleep(9)
+        assert a.host.addresses.ends(vip) == pytest.approx(term.expires - fence.LATEST_CHECK - fence.SLACK)
+
+
+@virtual
+async def test_a_release_that_takes_long_does_not_shorten_the_time_for_a_successor(segment: Segment) -> None:
+    async with keeping(segment, VIP, linger=1000) as a:
+        asked = now()
+        await anyio.sleep(0.9)
+        a.lead(asked=asked)
+        await anyio.sleep(1)
+        a.keeper.expect_successor(LEASE)
+        await anyio.sleep(8)
+        assert a.host.addresses.ends(VIP) > asked + 0.9 + 12
+
+
+@virtual
+async def test_what_was_deleted_while_it_waited_for_a_successor_is_not_put_back(segment: Segment) -> None:
+    async with keeping(segment, VIP, linger=1000) as a:
+        a.lead()
+        await anyio.sleep(5)
+        a.release()
+        a.host.addresses.delete(VIP)
+        await anyio.sleep(20)
+        assert a.present == frozenset()
+        assert len(a.host.addresses.changes) == 2
 
 
 @both

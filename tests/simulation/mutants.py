@@ -286,6 +286,22 @@ MUTANTS = {
             failover="fast",
         ),
         Mutant(
+            "who-may-have-been-missed-keeps-the-address",
+            "kubevip.runtime.voice",
+            "return self._spoke_at + _COUNTED_ON * MISSED * self._interval - answer_within(self._interval)",
+            "return self._spoke_at + 10 * MISSED * self._interval",
+            failover="fast",
+            kind="links",
+        ),
+        Mutant(
+            "who-is-cut-off-misses-others",
+            "kubevip.runtime.voice",
+            "could, self._was_cut = not self._was_cut, not self._carried",
+            "could, self._was_cut = True, not self._carried",
+            failover="fast",
+            kind="links",
+        ),
+        Mutant(
             "a-deleted-address-is-not-missed",
             "kubevip.runtime.holdings",
             "self._held[vip] = attrs.evolve(self._held[vip], ends=None, announced=False)",

@@ -19,6 +19,7 @@ from kubevip.testing.simulation.faults_node import (
     DateStep,
     Deletion,
     LinkDown,
+    OnlyLinkDown,
     PowerOff,
     RefusingKernel,
     Restart,
@@ -42,6 +43,7 @@ MODES: Mapping[str, Mapping[str, object]] = {
     "fast, hold": {"failover": "fast", "heartbeat": 0.1, "on_api_loss": "hold"},
     "fast, quorum": {"failover": "fast", "heartbeat": 0.1, "on_api_loss": "quorum"},
     "routed": {"manners": Manners(kind="routed"), "callers": ()},
+    "spread": {"manners": Manners(kind="spread", spread=True, simple=True)},
 }
 WHEN = {"start": 7.0, "duration": 9.0}
 # What agents are told where it is about something: each fault of it in each mode that elects.
@@ -55,7 +57,7 @@ ABOUT = {
     "defend": Manners(kind="conflicts", conflict="defend"),
     "yield": Manners(kind="conflicts", conflict="yield"),
 }
-# Strikes the node that holds the address of the control plane.
+# Strikes the node that holds the address of the control plane; in spread mode, that of the Service.
 ONE = (
     ApiCut(**WHEN),
     ApiCut(**WHEN, requests=False),
@@ -66,6 +68,7 @@ ONE = (
     Cut(**WHEN, hear=True),
     Cut(**WHEN, heard=True),
     LinkDown(**WHEN),
+    OnlyLinkDown(**WHEN),
     PowerOff(**WHEN),
     RefusingKernel(**WHEN),
     Restart(**WHEN),
@@ -105,9 +108,9 @@ def plain() -> Scenario:
 
 @functools.cache
 def holder(mode: str) -> str:
-    """Return who holds the address of the control plane when faults begin."""
+    """Return who holds the address that is to be struck when faults begin."""
     run, _violations = judge(attrs.evolve(plain(), faults=(), **MODES[mode]))
-    (address, *_more) = plain().control_plane
+    (address, *_more) = plain().services[0].addresses if mode == "spread" else plain().control_plane
     return [move.node for move in run.chronicle.all(Moved) if move.address == address and move.time < WHEN["start"]][-1]
 
 
@@ -143,7 +146,7 @@ def assert_kept(mode: str, *faults: Fault, **how: object) -> None:
 
 
 def test_each_row_of_the_table_is_tried() -> None:
-    assert {attrs.evolve(plain(), **MODES[mode]).mode for mode in MODES} == set(TABLE)
+    assert {row for mode in MODES for row in attrs.evolve(plain(), **MODES[mode]).modes} == set(TABLE)
 
 
 @pytest.mark.parametrize(("about", "fault"), CELLS, ids=lambda each: each if isinstance(each, str) else name(each))

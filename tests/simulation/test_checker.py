@@ -12,7 +12,7 @@ from kubevip.testing.simulation.chronicle import Announced, Chronicle, Event, Li
 from kubevip.testing.simulation.evidence import Violation
 from kubevip.testing.simulation.faults import Fault
 from kubevip.testing.simulation.faults_api import ApiCut
-from kubevip.testing.simulation.faults_node import Crash, PowerOff, Restart
+from kubevip.testing.simulation.faults_node import Crash, OnlyLinkDown, PowerOff, Restart
 from kubevip.testing.simulation.faults_segment import Cut
 from kubevip.testing.simulation.scenario import CONTROL_PLANE, Scenario
 from kubevip.testing.simulation.simulation import Run
@@ -121,6 +121,18 @@ def test_a_cut_that_was_over_long_before_excuses_nothing() -> None:
     assert kinds(*UNPLANNED, *held("n1", 1.03, 6.3), *held("n2", 6.23, 11.0), faults=(cut,)) == ["two holders"]
 
 
+@pytest.mark.parametrize(("back", "found"), [(6.2, ["two holders"]), (6.4, [])])
+def test_a_link_that_was_down_excuses_nothing_after_it_is_back(back: float, found: list[str]) -> None:
+    down = OnlyLinkDown(start=5.0, duration=back - 5.0, nodes=("n1",))
+    assert kinds(*UNPLANNED, *held("n1", 1.03, 6.3), *held("n2", 6.23, 11.0), faults=(down,)) == found
+
+
+def test_a_link_that_is_back_while_frames_get_lost_is_excused() -> None:
+    down = OnlyLinkDown(start=5.0, duration=1.2, nodes=("n1",))
+    cut = Cut(start=6.0, duration=0.1, nodes=("n1",))
+    assert kinds(*UNPLANNED, *held("n1", 1.03, 6.3), *held("n2", 6.23, 11.0), faults=(down, cut)) == []
+
+
 PLANNED = (*granted("n1", 2.6, 5), *released("n1", 4.0, 6), *granted("n2", 4.02, 7))
 
 
@@ -202,6 +214,14 @@ def test_a_caller_who_loses_an_address_in_a_handover_is_told() -> None:
     assert kinds(*events, lost, again, faults=(restart,)) == ["lost in a handover"]
     assert kinds(*events, again, faults=(restart,)) == []
     assert kinds(*events, lost, again, faults=(restart, Cut(start=4.0, duration=0.1, nodes=("n2",)))) == []
+
+
+@pytest.mark.parametrize(("lost", "found"), [(6.0, ["lost in a handover"]), (6.15, [])])
+def test_a_successor_who_comes_when_the_lease_is_over_is_not_waited_for(lost: float, found: list[str]) -> None:
+    restart = Restart(start=5.6, duration=9.0, nodes=("n1",))
+    short = attrs.evolve(TIMING, duration=4)
+    events = (*granted("n1", 3.0, 5), *held("n1", 3.03, lost), *released("n1", 5.7, 6))
+    assert kinds(*events, Reached(lost, "caller", VIP, ""), faults=(restart,), timing=short) == found
 
 
 def test_a_caller_who_is_left_behind_is_told() -> None:

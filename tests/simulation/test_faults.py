@@ -12,10 +12,10 @@ from kubevip.testing import virtual
 from kubevip.testing.simulation.faults import Fault
 from kubevip.testing.simulation.faults_api import ApiCut, ApiErring, ApiRefusing, ApiSlow
 from kubevip.testing.simulation.faults_fitness import CardRefuses, CheckFails, Cordoned
-from kubevip.testing.simulation.faults_node import LinkDown, PowerOff, RefusingKernel, SlowKernel, Stall
+from kubevip.testing.simulation.faults_node import LinkDown, OnlyLinkDown, PowerOff, RefusingKernel, SlowKernel, Stall
 from kubevip.testing.simulation.faults_segment import BadSegment, Cut
 from kubevip.testing.simulation.faults_strangers import Claimed, WitnessesCut, WitnessesOff
-from kubevip.testing.simulation.manners import KINDS
+from kubevip.testing.simulation.manners import KINDS, SPREAD
 from kubevip.testing.simulation.scenario import Choice, draw
 from kubevip.testing.simulation.server import NODES as NODES_STORED
 from kubevip.testing.simulation.simulation import Simulation
@@ -34,6 +34,7 @@ PASSING = [
     Cut(**WHEN, nodes=("n1",)),
     Cut(**WHEN, nodes=("n1", "n2"), heard=True),
     LinkDown(**WHEN, nodes=("n1",)),
+    OnlyLinkDown(**WHEN, nodes=("n1",)),
     RefusingKernel(**WHEN, nodes=("n1",)),
     SlowKernel(**WHEN, nodes=("n1",), delay=0.2, locked=0.1),
     CardRefuses(**WHEN, nodes=("n1",)),
@@ -49,7 +50,7 @@ def world() -> World:
     """The world of a scenario with three nodes, in which no agent runs."""
     choice = Choice(failover="off", kind="mixed")
     scenario = next(found for seed in range(100) if len((found := draw(seed, choice)).clocks) == 3)
-    built = Simulation(scenario, 0.0)._build(None)
+    built = Simulation(scenario, 0.0).build(None)
     built.create_nodes()
     return built
 
@@ -112,7 +113,7 @@ def test_a_fault_says_what_it_is_where_and_when() -> None:
 @functools.cache
 def all_drawn() -> list[tuple[Fault, ...]]:
     plain = [draw_faults(random.Random(seed), NODES, ["web"], 5.0) for seed in range(600)]
-    return plain + [draw(seed, Choice(kind=kind, nodes=3)).faults for kind in KINDS for seed in range(60)]
+    return plain + [draw(seed, Choice(kind=kind, nodes=3)).faults for kind in (*KINDS, SPREAD) for seed in range(60)]
 
 
 def test_all_kinds_are_drawn() -> None:

@@ -62,11 +62,11 @@ def holders(run: Run) -> set[str]:
 # Repetition
 
 
-@pytest.mark.parametrize("failover", ["off", "fast"])
-def test_the_same_seed_is_the_same_history(failover: str) -> None:
-    one, other = (judge_seed(5, Choice(failover=failover, kind="mixed")) for _time in range(2))
+@pytest.mark.parametrize(("failover", "kind"), [("off", "mixed"), ("fast", "mixed"), ("off", "spread")])
+def test_the_same_seed_is_the_same_history(failover: str, kind: str) -> None:
+    one, other = (judge_seed(5, Choice(failover=failover, kind=kind)) for _time in range(2))
     assert one.digest == other.digest
-    assert judge_seed(6, Choice(failover=failover, kind="mixed")).digest != one.digest
+    assert judge_seed(6, Choice(failover=failover, kind=kind)).digest != one.digest
 
 
 def digests(*arguments: str, seed: str) -> list[str]:

@@ -11,16 +11,17 @@ from kubevip.testing.simulation.evidence import tenures
 from kubevip.testing.simulation.faults_api import ApiCut
 from kubevip.testing.simulation.faults_node import PowerOff
 from kubevip.testing.simulation.faults_segment import Cut
+from kubevip.testing.simulation.scenario import Scenario
 from kubevip.testing.simulation.world import ServicePlan, World
-from tests.simulation.spread import QUICK, SpreadScenario, holders, in_fleet, plans, scenario, settled
+from tests.simulation.spread import QUICK, holders, in_fleet, plans, scenario, settled
 from tests.waiting import until
 
 # In seconds: three heartbeats of 100 ms, and what asking, two writes and the watches take.
 SOON = 0.6
 
 
-def fast(nodes: int, services: tuple[ServicePlan, ...], *, seed: int = 1, latency: float = 0.005) -> SpreadScenario:
-    return attrs.evolve(scenario(nodes, services, seed=seed), failover="fast", latency=latency)
+def fast(nodes: int, services: tuple[ServicePlan, ...], *, seed: int = 1, latency: float = 0.005) -> Scenario:
+    return attrs.evolve(scenario(nodes, services, latency=latency), failover="fast", seed=seed)
 
 
 def doubled(world: World) -> float:

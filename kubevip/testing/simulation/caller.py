@@ -18,6 +18,8 @@ from kubevip.testing.simulation.neighbours import NeighbourCache, Question
 from kubevip.testing.simulation.switch import Switch
 
 INTERFACE = "eth0"
+# What waits longer than this for the answer to a question, in seconds, is as good as lost.
+WAITS = 0.05
 
 
 @attrs.define(eq=False)
@@ -37,6 +39,7 @@ class Caller:
     _mac: bytes = attrs.field(init=False)
     _own: dict[Family, IPAddress] = attrs.field(init=False)
     _last: dict[IPAddress, str] = attrs.field(factory=dict, init=False)
+    _waiting: dict[IPAddress, asyncio.TimerHandle] = attrs.field(factory=dict, init=False)
     _timer: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -56,6 +59,9 @@ class Caller:
         if word is not None:
             self.cache.hear(word, universal_time())
             self._arm()
+            if word.claimed in self._waiting and self.cache.place(word.claimed):
+                self._waiting.pop(word.claimed).cancel()
+                self._note(word.claimed, self._send(word.claimed, self.cache.place(word.claimed)))
 
     def takes(self, mac: bytes) -> bool:
         """Tell whether its network card takes frames for *mac*."""
@@ -76,18 +82,38 @@ class Caller:
             await asyncio.sleep(period * (0.5 + self.chance.random()))
 
     def talk(self, address: IPAddress) -> str:
-        """Send a packet to *address*; return the node that answers, empty where none does."""
+        """Send a packet to *address*; return the node that answers, empty where none does so at once."""
         now = universal_time()
         mac, question = self.cache.use(address, now)
         if question is not None:
             self._ask(question)
-        node = self._follow(address, mac) if mac else ""
-        if node and self.confirms:
-            self.cache.confirm(address, now)
+        self._arm()
+        if not mac:
+            self._wait(address)
+            return ""
+        node = self._send(address, mac)
+        self._note(address, node)
+        return node
+
+    def _wait(self, address: IPAddress) -> None:
+        """Let a packet wait until it is known where it goes, as Linux does."""
+        if address not in self._waiting:
+            loop = asyncio.get_running_loop()
+            self._waiting[address] = loop.call_later(WAITS, self._lose, address, context=contextvars.Context())
+
+    def _lose(self, address: IPAddress) -> None:
+        del self._waiting[address]
+        self._note(address, "")
+
+    def _note(self, address: IPAddress, node: str) -> None:
         if self._last.get(address) != node:
             self._last[address] = node
-            self.chronicle.add(Reached(now, self.node, address, node))
-        self._arm()
+            self.chronicle.add(Reached(universal_time(), self.node, address, node))
+
+    def _send(self, address: IPAddress, mac: bytes) -> str:
+        node = self._follow(address, mac)
+        if node and self.confirms:
+            self.cache.confirm(address, universal_time())
         return node
 
     def _follow(self, address: IPAddress, mac: bytes) -> str:

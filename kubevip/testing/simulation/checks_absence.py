@@ -29,7 +29,7 @@ class Absences:
 
     def without_holder(self) -> Iterator[Violation]:
         """Nobody holds an address though one node was well for long enough to take it."""
-        for address in self.evidence.run.scenario.governing:
+        for address in self.evidence.addresses:
             for start, end in gaps(self.evidence.tenures, address, start=0.0, end=self.evidence.run.end):
                 yield from self._gap(address, start, end)
 

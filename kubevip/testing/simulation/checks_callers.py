@@ -1,5 +1,7 @@
 """Judges what those saw who talk to the addresses."""
 
+import math
+import operator
 from collections.abc import Iterator
 
 import attrs
@@ -15,6 +17,10 @@ from kubevip.testing.simulation.weather import START, without
 REACHED_WITHIN = 3.5
 # For so long after a release a caller may still go to who released.
 HANDED_OVER = 0.5
+# So many seconds before its Lease has expired, at the latest, the kernel removes what waits for a successor.
+FENCE = 0.9
+
+_version = operator.attrgetter("version")
 
 
 @attrs.frozen
@@ -31,7 +37,7 @@ class Callers:
     def lost_handovers(self) -> Iterator[Violation]:
         """In a planned handover that meets no fault nobody notices anything."""
         for lost in self.evidence.run.chronicle.all(Reached):
-            if not lost.node:
+            if not lost.node and lost.address in self.evidence.addresses:
                 released = self._released_lately(lost)
                 if released is not None:
                     text = f"{lost.caller} doesn't reach {lost.address} while it is handed over"
@@ -42,9 +48,21 @@ class Callers:
         lease = self.evidence.lease(lost.address)
         for write in self.evidence.run.chronicle.all(Wrote):
             near = write.lease == lease and not write.holder and write.asked <= lost.time <= write.time + HANDED_OVER
-            if near and self._is_only_stopped(write, lost.time):
+            if near and self._is_only_stopped(write, lost.time) and lost.time < self._waited_until(write):
                 return write
         return None
+
+    def _waited_until(self, write: Wrote) -> float:
+        """Return until when who asked for the release *write* has to wait for a successor, if none comes.
+
+        Its address ends with its Lease; or at its deadline, if it doesn't know by then whether it has released.
+        """
+        grants = self.evidence.terms.grants.get((write.node, write.lease), [])
+        last = max((grant for grant in grants if grant.version < write.version), key=_version, default=None)
+        if last is None:
+            return math.inf
+        told = self.evidence.told_of(write)
+        return last.expires - FENCE if told is not None and told < last.until else last.until
 
     def _is_only_stopped(self, write: Wrote, until: float) -> bool:
         """Tell whether nothing else happened than that the agent that released was asked to stop, or to hand over."""

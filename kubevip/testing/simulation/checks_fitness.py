@@ -26,13 +26,14 @@ class Fitness:
         """Yield what was broken."""
         for fault in self.evidence.run.scenario.faults:
             if isinstance(fault, Cordoned | CheckFails):
-                yield from self._kept_by_unfit(fault)
+                yield from self.kept_by_unfit(fault)
             elif isinstance(fault, HandoverAsked):
                 yield from self._kept_though_asked(fault)
         yield from self._not_preferred()
         yield from self._moved_for_nothing()
 
-    def _kept_by_unfit(self, fault: Fault) -> Iterator[Violation]:
+    def kept_by_unfit(self, fault: Fault) -> Iterator[Violation]:
+        """Yield what a node has some time after *fault* made it unfit, and others weren't."""
         noticed = self.evidence.run.scenario.manners.noticed if isinstance(fault, CheckFails) else 0.0
         at = fault.start + noticed + self.evidence.allowed(Situation.UNFIT)
         others = set(self.evidence.run.scenario.nodes) - set(fault.nodes)
@@ -54,7 +55,8 @@ class Fitness:
                 continue
             self.evidence.judged[Situation.ASKED] += 1
             holders = [each.node for each in self._held_at(at, tenure.address)]
-            if tenure.node in holders or (fault.to and holders != [fault.to]):
+            passed_by = bool(fault.to) and self.evidence.promises.named_goes_first and holders != [fault.to]
+            if tenure.node in holders or passed_by:
                 text = (
                     f"{tenure.address} is held by {', '.join(holders) or 'nobody'} {at - fault.start:.3f} s after this"
                 )
@@ -104,7 +106,7 @@ class Fitness:
     def _calm_before(self, fault: Fault) -> bool:
         return all(
             len(self._held_at(fault.start - moment, address)) == 1
-            for address in self.evidence.run.scenario.governing
+            for address in self.evidence.addresses
             for moment in (0.0, _WELL / 2)
         )
 

@@ -41,6 +41,8 @@ class Coverage:
 
     def without_term(self) -> Iterator[Violation]:
         for announced in self.evidence.run.chronicle.all(Announced):
+            if announced.address not in self.evidence.addresses:
+                continue
             situation = self.evidence.away(
                 Situation.TERMLESS, Situation.TERMLESS_AWAY, announced.node, announced.time, announced.time
             )

@@ -6,9 +6,12 @@ import attrs
 
 from kubevip.model import LeaseKey
 from kubevip.testing.history import Tenure
-from kubevip.testing.simulation.chronicle import Told, Wrote
+from kubevip.testing.simulation.chronicle import Wrote
 from kubevip.testing.simulation.evidence import Evidence, Violation
+from kubevip.testing.simulation.faults import Fault
+from kubevip.testing.simulation.faults_node import LinkDown, OnlyLinkDown
 from kubevip.testing.simulation.promises import EPSILON, Situation
+from kubevip.testing.simulation.weather import without
 
 
 @attrs.frozen
@@ -40,7 +43,7 @@ class Overlaps:
 
     def two_holders(self) -> Iterator[Violation]:
         """Two must not hold an address, or not for longer than the way from one to the other allows."""
-        for address in self.evidence.run.scenario.governing:
+        for address in dict.fromkeys(tenure.address for tenure in self.evidence.tenures):
             held = [tenure for tenure in self.evidence.tenures if tenure.address == address]
             for number, later in enumerate(held):
                 before = {tenure.node: tenure for tenure in held[:number] if tenure.node != later.node}
@@ -60,6 +63,33 @@ class Overlaps:
                 f" {'planned' if planned else 'unplanned'}, so {1000 * allowed:.0f} ms are allowed"
             )
             yield self.evidence.violation(later.start, "two holders", text)
+        elif self._release(earlier, later) is None:
+            yield from self._both_back(earlier, later)
+
+    def _both_back(self, earlier: Tenure, later: Tenure) -> Iterator[Violation]:
+        """A node knows when its own link is down: where nothing else kept frames back, two must not be reached."""
+        end = min(earlier.end, later.end)
+        down = self._only_links_down(earlier, later, end)
+        if not down:
+            return
+        self.evidence.judged[Situation.BACK] += 1
+        reached = without(
+            [(later.start, end)] if later.start < end else [], [(fault.start, fault.end) for fault in down]
+        )
+        both = sum(until - since for since, until in reached)
+        if both > self.evidence.allowed(Situation.BACK) + EPSILON:
+            text = (
+                f"{earlier.node} and {later.node} both hold {later.address} and are reached for {1000 * both:.3f} ms,"
+                f" and only links were down"
+            )
+            yield self.evidence.violation(reached[0][0], "two holders", text)
+
+    def _only_links_down(self, earlier: Tenure, later: Tenure, end: float) -> list[Fault]:
+        """Return the links that were down lately; none if there was something else that could be to blame."""
+        since = later.start - self.evidence.run.scenario.timing.duration - 1.0
+        struck = list(self.evidence.weather.striking((earlier.node, later.node), since, end))
+        down: list[Fault] = [fault for fault in struck if isinstance(fault, LinkDown | OnlyLinkDown)]
+        return down if all(fault.hides_api for fault in struck if fault not in down) else []
 
     def _back_at(self, earlier: Tenure, later: Tenure) -> float:
         """Return when the earlier holder took the Lease again while both held; where it didn't, when both began to."""
@@ -79,6 +109,8 @@ class Overlaps:
         release = self._release(earlier, later)
         if release is not None:
             return self._planned(earlier, later, release)
+        if self._came_late(later):
+            return Situation.PLANNED_STRUCK, self.evidence.allowed(Situation.PLANNED_STRUCK)
         situation = self._unplanned(earlier, later)
         return situation, self.evidence.allowed(situation)
 
@@ -98,24 +130,22 @@ class Overlaps:
 
     def _planned(self, earlier: Tenure, later: Tenure, release: Wrote) -> tuple[Situation, float]:
         """A handover may take until the old holder knows that it has released, and a bit."""
-        told = self._told_of(release)
+        told = self.evidence.told_of(release)
         if told is not None:
             end = max(later.start, told) + self.evidence.allowed(Situation.PLANNED)
             if self.evidence.weather.is_smooth((earlier.node, later.node), release.asked, end):
                 return Situation.PLANNED, end - later.start
         return Situation.PLANNED_STRUCK, self.evidence.allowed(Situation.PLANNED_STRUCK)
 
-    def _told_of(self, release: Wrote) -> float | None:
-        """Return when the node that released knew that it had; ``None`` where it never did."""
-        return next(
-            (
-                told.time
-                for told in self.evidence.run.chronicle.all(Told)
-                if (told.node, told.life, told.lease) == (release.node, release.life, release.lease)
-                and told.version >= release.version
-            ),
-            None,
+    def _came_late(self, later: Tenure) -> bool:
+        """Tell whether the address came onto the later holder's link after it had been handed over already.
+
+        A kernel that takes its time puts what it was asked for before.
+        """
+        slow = any(
+            fault.delays for fault in self.evidence.weather.striking((later.node,), later.start - 1.0, later.start)
         )
+        return slow and self._release(later, later) is not None
 
     def _release(self, earlier: Tenure, later: Tenure) -> Wrote | None:
         """Return how the earlier holder gave up its Lease for the later one; ``None`` where it did not."""

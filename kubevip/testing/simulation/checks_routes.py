@@ -56,8 +56,11 @@ class Served:
         near = list(self.evidence.weather.striking(scenario.nodes, fault.start - 4.0, by))
         if by > min(fault.end, self.evidence.run.end) or near != [fault] or not (plan.local or everywhere):
             return
+        # In spread mode another Service may have it there.
+        others = (service for service in scenario.services if service is not plan)
+        own = set(plan.addresses).difference(*(service.addresses for service in others))
         for tenure in self.evidence.tenures:
-            if tenure.address in plan.addresses and tenure.node in fault.nodes and tenure.start < fault.start:
+            if tenure.address in own and tenure.node in fault.nodes and tenure.start < fault.start:
                 self.evidence.judged[Situation.UNSERVED] += 1
                 if tenure.end > by:
                     text = f"{tenure.node} announces {tenure.address}, and nothing serves it there"

@@ -7,7 +7,7 @@ import attrs
 
 from kubevip.model import IPAddress, LeaseKey
 from kubevip.testing.history import Tenure
-from kubevip.testing.simulation.chronicle import Moved, Routed
+from kubevip.testing.simulation.chronicle import Moved, Routed, Told, Wrote
 from kubevip.testing.simulation.promises import Promises, Situation
 from kubevip.testing.simulation.simulation import Run
 from kubevip.testing.simulation.terms import Terms, terms_of
@@ -41,6 +41,8 @@ class Evidence:
     terms: Terms
     weather: Weather
     tenures: list[Tenure]
+    addresses: tuple[IPAddress, ...] = ()
+    """Those that are judged; *tenures* are of them."""
     judged: Counter[Situation] = attrs.field(factory=Counter)
     """How often each situation was met: what never was has not been judged."""
 
@@ -49,8 +51,18 @@ class Evidence:
         """Gather it."""
         scenario, chronicle = run.scenario, run.chronicle
         moves: list[Moved | Routed] = list(chronicle.all(Routed if scenario.manners.routed else Moved))
-        held = tenures(moves, run.end)
-        return cls(run, Promises(scenario), terms_of(scenario, chronicle), Weather(scenario.faults), held)
+        wanted = tuple(scenario.governing)
+        held = [each for each in tenures(moves, run.end) if not scenario.manners.spread or each.address in wanted]
+        return cls(run, Promises(scenario), terms_of(scenario, chronicle), Weather(scenario.faults), held, wanted)
+
+    @property
+    def of_shared(self) -> "Evidence":
+        """What is known of the addresses that nodes share in spread mode."""
+        scenario = self.run.scenario
+        found = tenures(list(self.run.chronicle.all(Moved)), self.run.end)
+        held = [each for each in found if each.address not in scenario.governing]
+        promises = Promises(scenario, mode="spread")
+        return attrs.evolve(self, promises=promises, tenures=held, addresses=scenario.shared, judged=self.judged)
 
     def violation(self, time: float, kind: str, text: str) -> Violation:
         """Return a violation, with what happened around it."""
@@ -60,6 +72,18 @@ class Evidence:
     def lease(self, address: IPAddress) -> LeaseKey:
         """Return the Lease that governs *address*."""
         return self.run.scenario.governing[address]
+
+    def told_of(self, release: Wrote) -> float | None:
+        """Return when the node that released knew that it had; ``None`` where it never did."""
+        return next(
+            (
+                told.time
+                for told in self.run.chronicle.all(Told)
+                if (told.node, told.life, told.lease) == (release.node, release.life, release.lease)
+                and told.version >= release.version
+            ),
+            None,
+        )
 
     def rate(self, node: str) -> float:
         """Return how fast the clock of *node* goes."""

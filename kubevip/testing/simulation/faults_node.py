@@ -98,11 +98,7 @@ class PowerOff(Fault):
             world.nodes[name].start()
 
 
-@attrs.frozen(kw_only=True)
-class LinkDown(Fault):
-    """The network interface is down."""
-
-    what = "the link is down"
+class _LinkFault(Fault):
     loses_frames = True
     delays = True
 
@@ -125,6 +121,33 @@ class LinkDown(Fault):
         """Set it up."""
         for name in self.nodes:
             world.nodes[name].machine.set_link(True)
+
+
+@attrs.frozen(kw_only=True)
+class LinkDown(_LinkFault):
+    """The network interface is down; the API server is reached by another one."""
+
+    what = "the link is down"
+
+
+@attrs.frozen(kw_only=True)
+class OnlyLinkDown(_LinkFault):
+    """The network interface is down, and there is no other one: the API server can't be reached either."""
+
+    what = "the only link is down"
+    hides_api = True
+
+    def strike(self, world: World) -> None:
+        """Set it down."""
+        for line in world.lines(self.nodes):
+            line.cut(requests=True, replies=True)
+        super().strike(world)
+
+    def heal(self, world: World) -> None:
+        """Set it up."""
+        for line in world.lines(self.nodes):
+            line.mend(requests=True, replies=True)
+        super().heal(world)
 
 
 class _KernelFault(Fault):

@@ -104,6 +104,11 @@ class Machine(FakeHost):
         assert self._card is not None
         self.links.add(INTERFACE, mac=self._card.mac, networks=self._networks)
 
+    def be_narrow(self) -> None:
+        """Be in no IPv6 network but that of the link."""
+        narrow = (text for text in map(str, self.links.networks()[INTERFACE]) if not text.startswith("fd"))
+        self.links.address(INTERFACE, *narrow)
+
     def set_link(self, up: bool) -> None:
         """Take its link down, or up again."""
         self.links.set_up(INTERFACE, up)

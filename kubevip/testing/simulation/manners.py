@@ -10,7 +10,9 @@ from collections.abc import Sequence
 import attrs
 
 # What a scenario is about, and which part of the seeds is.
-KINDS = {"plain": 8, "fitness": 4, "witnesses": 2, "conflicts": 2, "mixed": 2, "routed": 2, "services": 3}
+KINDS = {"plain": 8, "fitness": 4, "witnesses": 2, "conflicts": 2, "mixed": 2, "routed": 2, "services": 3, "links": 2}
+# What part of all seeds is about Services that are spread, and in what part of "mixed" they are: that is drawn apart.
+SPREAD, SPREAD_PART, SPREAD_IN_MIXED = "spread", 0.12, 0.25
 # A check: seconds between its runs, seconds that it may take, failures that count, successes that count.
 CHECK_EVERY, CHECK_WITHIN, FALL, RISE = 0.5, 0.4, 2, 2
 
@@ -21,6 +23,9 @@ class Manners:
 
     *checks*: each node has a check. *failback* is for how long a preferred node is fit before it asks, ``None`` for
     never. *witnesses* is how many there are on the segment; *named*: the agents are told so, else routes lead to them.
+
+    *spread*: Services are shared among all nodes, of *weights* and in *zones* if that is told; those of *narrow* are in
+    no IPv6 network. *simple*: each Service may be on each node, and has its addresses for itself.
     """
 
     kind: str = "plain"
@@ -33,6 +38,11 @@ class Manners:
     verify: str = "warn"
     verify_timeout: float = 10.0
     conflict: str = "alarm"
+    spread: bool = False
+    simple: bool = False
+    weights: tuple[float, ...] = ()
+    zones: tuple[str, ...] = ()
+    narrow: tuple[str, ...] = ()
 
     @property
     def routed(self) -> bool:
@@ -58,6 +68,11 @@ class Manners:
     def about_conflicts(self) -> bool:
         """Whether other machines claim addresses."""
         return self.kind in ("conflicts", "mixed")
+
+    @property
+    def about_links(self) -> bool:
+        """Whether links go down and come back, by which the API server is reached, too."""
+        return self.kind == "links"
 
     @property
     def noticed(self) -> float:

@@ -68,6 +68,11 @@ class NeighbourCache:
         """Return what is known of *address*."""
         return self._entries.get(address)
 
+    def place(self, address: IPAddress) -> bytes:
+        """Return where packets to *address* go; empty where that isn't known."""
+        entry = self._entries.get(address)
+        return b"" if entry is None or entry.state in _INVALID else entry.mac
+
     def use(self, address: IPAddress, now: float) -> tuple[bytes, Question | None]:
         """Send a packet to *address*: return where it goes, empty where that isn't known, and what to ask for."""
         entry = self._entries.get(address)

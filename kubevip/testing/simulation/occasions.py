@@ -8,7 +8,7 @@ import attrs
 from kubevip.model import IPAddress, LeaseKey
 from kubevip.testing.simulation.faults import Fault
 from kubevip.testing.simulation.faults_fitness import CardRefuses, CheckFails, Cordoned, HandoverAsked
-from kubevip.testing.simulation.faults_node import Crash, Deletion, LinkDown, PowerOff, Restart
+from kubevip.testing.simulation.faults_node import Crash, Deletion, LinkDown, OnlyLinkDown, PowerOff, Restart
 from kubevip.testing.simulation.faults_stored import EndpointsGone
 from kubevip.testing.simulation.faults_strangers import Claimed, WitnessesCut, WitnessesOff
 from kubevip.testing.simulation.manners import Manners
@@ -81,6 +81,10 @@ def _claimed(drawn: Occasions, dice: Dice) -> Fault:
     return Claimed(**dice.times(), address=drawn.some_address(), answers=answers, every=drawn.chance.choice((0.5, 1.0)))
 
 
+def _only_link_down(_drawn: Occasions, dice: Dice) -> Fault:
+    return OnlyLinkDown(**dice.times(), nodes=dice.one())
+
+
 def kinds(manners: Manners) -> list[Kind]:
     """Return what may happen where agents behave so."""
     found: list[Kind] = []
@@ -90,6 +94,8 @@ def kinds(manners: Manners) -> list[Kind]:
         found += [_witnesses_off, _witnesses_cut, _asked]
     if manners.about_conflicts:
         found += [_claimed]
+    if manners.about_links:
+        found += [_only_link_down]
     return found
 
 
@@ -120,6 +126,7 @@ def _round(drawn: Occasions) -> list[Fault]:
         _witnesses_off: _without_witnesses,
         _witnesses_cut: _cut_off_each,
         _claimed: _claim_each,
+        _only_link_down: _flap_each,
     }
     return rounds[drawn.chance.choice(kinds(drawn.manners))](drawn)
 
@@ -196,6 +203,19 @@ def _unserve_each(drawn: Occasions) -> list[Fault]:
     each = move_endpoints(drawn.chance, drawn.nodes, service)
     last = max(fault.end for fault in each) + 6.0
     return [*each, EndpointsGone(start=last, duration=9.0, nodes=tuple(drawn.nodes), service=service)]
+
+
+def _flap_each(drawn: Occasions) -> list[Fault]:
+    """Let the link of one node after another flap: down for moments, for some heartbeats, or for much of a Lease."""
+    found: list[Fault] = []
+    at = drawn.chance.uniform(6, 10)
+    for node in drawn.chance.sample(drawn.nodes, len(drawn.nodes)):
+        for _flap in range(drawn.chance.choice((1, 2, 4))):
+            length = drawn.chance.choice((0.1, 0.5, 1.0, drawn.lease)) * drawn.chance.uniform(0.1, 1.2)
+            found.append(OnlyLinkDown(start=at, duration=length, nodes=(node,)))
+            at += length + drawn.chance.choice((0.02, 0.2, 1.0)) * drawn.chance.uniform(0.2, 1.0)
+        at += drawn.chance.uniform(5.0, 8.0)
+    return found
 
 
 def _claim_each(drawn: Occasions) -> list[Fault]:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from kubevip.testing.simulation.crowd import begin, judge_all
-from kubevip.testing.simulation.manners import KINDS
+from kubevip.testing.simulation.manners import KINDS, SPREAD
 from kubevip.testing.simulation.promises import Situation
 from kubevip.testing.simulation.scenario import Choice, draw
 from kubevip.testing.simulation.verdict import Verdict, shrink, tell
@@ -39,7 +39,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     choice.add_argument("--failover", choices=("off", "fast"), help="vip_failover")
     choice.add_argument("--on-api-loss", choices=("fence", "hold", "quorum"), help="vip_on_api_loss")
     choice.add_argument("--heartbeat", type=_positive, metavar="MS", help="vip_heartbeat, for --failover fast")
-    choice.add_argument("--kind", choices=KINDS, help="what it is about")
+    choice.add_argument("--kind", choices=(*KINDS, SPREAD), help="what it is about")
     choice.add_argument("--nodes", type=_positive, metavar="N", help="how many nodes")
     asked = parser.parse_args(arguments)
     if asked.failover == "off" and asked.on_api_loss == "quorum":

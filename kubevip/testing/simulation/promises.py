@@ -42,6 +42,7 @@ class Situation(enum.Enum):
     PLANNED_STRUCK = "two hold an address: a planned handover, and frames, agent or kernel of one of them fail"
     UNPLANNED = "two hold an address: an unplanned takeover"
     UNHEARD = "two hold an address: an unplanned takeover, and frames get lost between them"
+    BACK = "two hold an address, and both are reached: an unplanned takeover, and only links were down"
     LEASELESS = "an address is on a link, and its Lease has expired"
     TERMLESS = "an address is announced without a term"
     UNPLANNED_AWAY = "two hold an address: an unplanned takeover, and the API server is away for the last holder"
@@ -61,6 +62,12 @@ class Situation(enum.Enum):
     MADE_UP = "a holder tells of another machine, and there is none"
     UNANNOUNCED = "a node that is well does not announce an address (without election)"
     UNSERVED = "a node holds an address that nothing serves there any more (externalTrafficPolicy Local)"
+    UNRECORDED = "a node holds an address, and no record has named it in its present term"
+    OVERWRITTEN = "a record is overwritten by another node, and the term that it names is not over"
+    UPROOTED = "an address leaves a node to which nothing has happened, and nobody has asked for it"
+    BURDENED = "a node has more than its share and a fifth, or less than five sixths of it, after a rebalance"
+    NEEDLESS = "a rebalance moves more Services than it takes to bring all nodes within their bounds"
+    RESTLESS = "agents write anything but one renewal for each node and retry period, and nothing has happened"
     MISSED = "nobody else holds an address: its holder's machine falls silent, two others are well"
 
 
@@ -77,12 +84,22 @@ class Bound(enum.Enum):
     ANY = "not promised"
 
 
+# What only the mode promises in which nodes share the Services.
+OF_SPREAD = (
+    Situation.UNRECORDED,
+    Situation.OVERWRITTEN,
+    Situation.UPROOTED,
+    Situation.BURDENED,
+    Situation.NEEDLESS,
+    Situation.RESTLESS,
+)
 _OFF = {
     Situation.TERMS: Bound.NEVER,
     Situation.PLANNED: Bound.HANDOVER,
     Situation.PLANNED_STRUCK: Bound.LEASE,
     Situation.UNPLANNED: Bound.NEVER,
     Situation.UNHEARD: Bound.OVERDUE,
+    Situation.BACK: Bound.NEVER,
     Situation.LEASELESS: Bound.OVERDUE,
     Situation.TERMLESS: Bound.NEVER,
     Situation.UNPLANNED_AWAY: Bound.NEVER,
@@ -103,6 +120,7 @@ _OFF = {
     Situation.MADE_UP: Bound.NEVER,
     Situation.UNANNOUNCED: Bound.ANY,
     Situation.UNSERVED: Bound.MOVE,
+    **dict.fromkeys(OF_SPREAD, Bound.ANY),
 }
 # With heartbeats a Lease is taken before it expires, by who finds nobody on the wire: that decides, not the clock.
 _FAST = _OFF | {
@@ -117,6 +135,7 @@ _HOLDING_ON = {
     # A killed agent's address ends with its lifetime in the kernel.
     Situation.STRUCK_AWAY: Bound.LEASE,
     Situation.UNHEARD_AWAY: Bound.ANY,
+    Situation.BACK: Bound.HANDOVER,
     Situation.LEASELESS_AWAY: Bound.ANY,
     Situation.TERMLESS_AWAY: Bound.ANY,
     Situation.OUTAGE: Bound.NEVER,
@@ -129,6 +148,13 @@ _ROUTED = dict.fromkeys(Situation, Bound.ANY) | {
     Situation.UNANNOUNCED: Bound.MOVE,
     Situation.UNSERVED: Bound.MOVE,
 }
+# Each node has a Lease, and each address is one node's by a record.
+_SPREAD = (
+    _OFF
+    | dict.fromkeys(OF_SPREAD, Bound.NEVER)
+    | dict.fromkeys((Situation.PREFERRED, Situation.UNVERIFIED, Situation.UNTOLD), Bound.ANY)
+    | dict.fromkeys((Situation.YIELDED, Situation.CLAIMED), Bound.ANY)
+)
 TABLE: Mapping[str, Mapping[Situation, Bound]] = {
     "off": _OFF,
     "fast": _FAST,
@@ -136,14 +162,16 @@ TABLE: Mapping[str, Mapping[Situation, Bound]] = {
     "fast, hold": _FAST | _HOLDING_ON,
     "fast, quorum": _FAST | _HOLDING_ON,
     "routed": _ROUTED,
+    "spread": _SPREAD,
 }
 
 
 @attrs.frozen
 class Promises:
-    """The promises for one scenario."""
+    """The promises for one scenario; those of *mode*, if that isn't the scenario's own."""
 
     _scenario: Scenario
+    mode: str = attrs.field(default="", kw_only=True)
 
     def allowed(self, situation: Situation) -> float:
         """Return for how many seconds *situation* may last; infinity where nothing is promised."""
@@ -156,7 +184,15 @@ class Promises:
             Bound.MOVE: 4 * self._scenario.timing.retry_period + 2.0,
             Bound.TAKEOVER: self.takeover,
             Bound.ANY: float("inf"),
-        }[TABLE[self._scenario.mode][situation]]
+        }[TABLE[self.mode or self._scenario.mode][situation]]
+
+    @property
+    def named_goes_first(self) -> bool:
+        """Whether who was asked for gets an address before all others.
+
+        They leave it half a retry period, or half a second: not enough where news and writes take longer than that.
+        """
+        return 2 * self._scenario.latency <= min(self._scenario.timing.retry_period, 1.0) / 2
 
     @property
     def takeover(self) -> float:

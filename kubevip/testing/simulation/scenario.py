@@ -14,8 +14,20 @@ from kubevip.lease import Timing
 from kubevip.model import IPAddress, LeaseKey, ServiceKey
 from kubevip.testing.process import Clock
 from kubevip.testing.simulation.faults import Fault
-from kubevip.testing.simulation.manners import CHECK_EVERY, CHECK_WITHIN, FALL, PLAIN, RISE, Manners, draw_manners
+from kubevip.testing.simulation.manners import (
+    CHECK_EVERY,
+    CHECK_WITHIN,
+    FALL,
+    PLAIN,
+    RISE,
+    SPREAD,
+    SPREAD_IN_MIXED,
+    SPREAD_PART,
+    Manners,
+    draw_manners,
+)
 from kubevip.testing.simulation.occasions import Occasions, draw_occasions, move_endpoints
+from kubevip.testing.simulation.sharing import Happenings, draw_plans, draw_sharing
 from kubevip.testing.simulation.troubles import draw_faults
 from kubevip.testing.simulation.world import ServicePlan
 
@@ -74,13 +86,20 @@ class Scenario:
         return self.failover if self.on_api_loss == "fence" else f"{self.failover}, {self.on_api_loss}"
 
     @property
+    def modes(self) -> tuple[str, ...]:
+        """All rows that count: in spread mode there is one for Services besides."""
+        return (self.mode, "spread") if self.manners.spread else (self.mode,)
+
+    @property
     def nodes(self) -> tuple[str, ...]:
         """The names of the nodes."""
         return names(len(self.clocks))
 
     @property
     def governing(self) -> dict[IPAddress, LeaseKey]:
-        """Each address that is wanted, with its Lease."""
+        """Each address that has a Lease of its own or is of one for many, with that."""
+        if self.manners.spread:
+            return dict.fromkeys(self.control_plane, CONTROL_PLANE)
         own = self.manners.own_leases
         of_services = {
             address: own_lease(ServiceKey("default", service.name)) if own else SERVICES
@@ -88,6 +107,17 @@ class Scenario:
             for address in service.addresses
         }
         return of_services | dict.fromkeys(self.control_plane, CONTROL_PLANE)
+
+    @property
+    def shared(self) -> tuple[IPAddress, ...]:
+        """The addresses that nodes share among them: each has what a record says."""
+        found = (address for service in self.services for address in service.addresses)
+        return tuple(dict.fromkeys(found)) if self.manners.spread else ()
+
+    @property
+    def wanted(self) -> tuple[IPAddress, ...]:
+        """All addresses."""
+        return (*self.governing, *self.shared)
 
     @property
     def claimant(self) -> str:
@@ -111,7 +141,7 @@ class Scenario:
             arp=Arp(enable=not manners.routed),
             routing_table=RoutingTable(enable=manners.routed),
             control_plane=ControlPlane(enable=bool(self.control_plane), address=self.control_plane),
-            services=Services(enable=bool(self.services), election=manners.own_leases),
+            services=self._services(self.nodes.index(node)),
             serving=Serving(prometheus=None),
             election=Election(
                 duration=self.timing.duration,
@@ -141,8 +171,18 @@ class Scenario:
             ),
         )
 
+    def _services(self, number: int) -> Services:
+        manners = self.manners
+        return Services(
+            enable=bool(self.services),
+            election=manners.own_leases,
+            placement="spread" if manners.spread else "together",
+            weight=manners.weights[number] if manners.weights else 1.0,
+            zone=manners.zones[number] if manners.zones else "",
+        )
+
     def __str__(self) -> str:
-        wanted = ", ".join(map(str, self.governing))
+        wanted = ", ".join(map(str, self.wanted))
         timing = f"{self.timing.duration:g}/{self.timing.renew_deadline:g}/{self.timing.retry_period:g} s"
         failover = f"fast, {1000 * self.heartbeat:g} ms" if self.failover == "fast" else self.failover
         how = f"failover {failover}, on API loss {self.on_api_loss}"
@@ -183,8 +223,13 @@ SEEDS_CHOICE = Choice()
 def draw(seed: int, choice: Choice = SEEDS_CHOICE) -> Scenario:
     """Return the scenario of *seed*, but for what *choice* says."""
     plain = _draw_plain(seed, choice)
+    spreading = random.Random(f"spread {seed}")
+    if choice.kind == SPREAD or (choice.kind is None and spreading.random() < SPREAD_PART):
+        return _draw_spread(spreading, plain, choice)
     chance = random.Random(f"manners {seed}")
     manners = draw_manners(chance, plain.nodes, choice.kind)
+    if manners.about_fitness and manners.about_conflicts and spreading.random() < SPREAD_IN_MIXED:
+        return _spread(spreading, chance, plain, manners)
     if manners == PLAIN:
         return plain
     if manners.own_leases:
@@ -198,7 +243,40 @@ def draw(seed: int, choice: Choice = SEEDS_CHOICE) -> Scenario:
     faults = draw_occasions(occasions, plain.faults)
     if manners.routed:
         return attrs.evolve(plain, failover="off", on_api_loss="fence", callers=(), manners=manners, faults=faults)
+    if manners.about_links and choice.failover is None and chance.random() < 0.5:
+        # There a link that is back has to be quicker than those who miss heartbeats.
+        plain = attrs.evolve(plain, failover="fast")
     return attrs.evolve(plain, manners=manners, faults=faults)
+
+
+def _draw_spread(chance: random.Random, plain: Scenario, choice: Choice) -> Scenario:
+    """Return a scenario about Services that all nodes share; some have a control plane beside them."""
+    count = choice.nodes or chance.choice((3, 3, 3, 4, 4, 5, 6))
+    manners = draw_sharing(chance, names(count), Manners(kind=SPREAD))
+    plans = draw_plans(chance, manners.simple)
+    return attrs.evolve(
+        plain,
+        manners=manners,
+        clocks=tuple(_draw_clock(chance) for _node in range(count)),
+        control_plane=_CONTROL_PLANE[: chance.choice((0, 0, 1))],
+        services=plans,
+        callers=plain.callers[:1],
+        faults=Happenings(chance, names(count), plans, plain.timing.duration, manners).draw(),
+    )
+
+
+def _spread(spreading: random.Random, chance: random.Random, plain: Scenario, manners: Manners) -> Scenario:
+    """Return a scenario about all at once, in which Services are shared."""
+    manners = attrs.evolve(manners, spread=True, simple=True)
+    plain = attrs.evolve(
+        plain,
+        manners=manners,
+        control_plane=plain.control_plane or _CONTROL_PLANE[:1],
+        services=draw_plans(spreading, True)[:3],
+        faults=draw_faults(spreading, plain.nodes, (), plain.timing.duration),
+    )
+    occasions = Occasions(chance, plain.nodes, plain.timing.duration, plain.governing, (), manners)
+    return attrs.evolve(plain, faults=draw_occasions(occasions, plain.faults))
 
 
 def _draw_plain(seed: int, choice: Choice) -> Scenario:

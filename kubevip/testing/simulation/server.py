@@ -20,8 +20,10 @@ from kubevip.emulator.selectors import Selector
 from kubevip.emulator.store import Change
 from kubevip.emulator.writes import Writer
 from kubevip.model import LeaseKey
+from kubevip.ports import MERGE_PATCH
 from kubevip.testing.process import universal_time
 from kubevip.testing.simulation.chronicle import Chronicle, Wrote
+from kubevip.testing.simulation.recording import Recorder
 
 LEASES, SERVICES, SLICES, NODES = (BY_PLURAL[name] for name in ("leases", "services", "endpointslices", "nodes"))
 NAMESPACES = ("default", "kube-system")
@@ -98,6 +100,7 @@ class ApiServer:
     chronicle: Chronicle
     store: Store = attrs.field(factory=Store, init=False)
     watches: "Watches" = attrs.field(factory=lambda: Watches(), init=False)
+    recorder: Recorder | None = attrs.field(default=None, init=False)
     _objects: Objects = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -132,15 +135,14 @@ class ApiServer:
     def _write(self, request: Request, call: Call, resource: Resource, renderer: Renderer) -> Answer:
         before = self.store.get(resource, call.key)
         version = self.store.version
-        answer = Writer(self._objects, call, resource, renderer, _moment()).answer(
-            request.body or b"", "application/json"
-        )
+        form = MERGE_PATCH if call.verb == "patch" else "application/json"
+        answer = Writer(self._objects, call, resource, renderer, _moment()).answer(request.body or b"", form)
         if resource is not LEASES or self.store.version == version:
-            self._spread()
+            self._spread(request)
             return Answer(answer.body)
         written = next(reversed(self.store.shelf(LEASES).changes)).new
         self._note(request, before, written)
-        self._spread()
+        self._spread(request)
         return Answer(answer.body, facts(LEASES, written))
 
     def _note(self, request: Request, before: Stored | None, written: Stored) -> None:
@@ -175,7 +177,9 @@ class ApiServer:
         watch.proceed()
         return watch
 
-    def _spread(self) -> None:
+    def _spread(self, request: Request | None = None) -> None:
+        if self.recorder is not None:
+            self.recorder.look(request.node if request else "", request.asked if request else universal_time())
         for watch in self.watches.all():
             watch.proceed()
 

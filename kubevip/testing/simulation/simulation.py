@@ -13,10 +13,12 @@ from kubevip.testing.process import universal_time
 from kubevip.testing.segment import Medium
 from kubevip.testing.simulation.caller import Caller
 from kubevip.testing.simulation.chronicle import Chronicle, Troubled
+from kubevip.testing.simulation.errands import Errands
 from kubevip.testing.simulation.faults import Fault
 from kubevip.testing.simulation.line import Line
 from kubevip.testing.simulation.machine import INTERFACE, Machine
 from kubevip.testing.simulation.node import Node
+from kubevip.testing.simulation.recording import Recorder
 from kubevip.testing.simulation.scenario import Scenario
 from kubevip.testing.simulation.server import ApiServer
 from kubevip.testing.simulation.strangers import Intruder, Witness
@@ -59,14 +61,14 @@ class Simulation:
 
     async def _run(self) -> Run:
         async with asyncio.TaskGroup() as tasks:
-            world = self._build(tasks)
-            if self.scenario.manners.about_fitness:
+            world = self.build(tasks)
+            if self.scenario.manners.about_fitness or self.scenario.manners.spread:
                 world.create_nodes()
             for service in self.scenario.services:
                 world.create_service(service.name)
             others = [tasks.create_task(self._begin(node)) for node in world.nodes.values()]
             others += [tasks.create_task(self._suffer(world, *each)) for each in enumerate(self.scenario.faults)]
-            others += [tasks.create_task(caller.run(self.scenario.governing, TALKS_EVERY)) for caller in world.callers]
+            others += [tasks.create_task(caller.run(self.scenario.wanted, TALKS_EVERY)) for caller in world.callers]
             await anyio.sleep_until(self.scenario.calm)
             await self._settle(world)
             end = universal_time()
@@ -74,21 +76,27 @@ class Simulation:
                 node.note_conflicts()
             self.chronicle.close()
             errors = self._complaints(world)
+            world.errands.stop()
             for task in others:
                 task.cancel()
             for node in world.nodes.values():
                 await node.bury()
         return Run(scenario=self.scenario, chronicle=self.chronicle, end=end, errors=tuple(errors))
 
-    def _build(self, tasks: asyncio.TaskGroup) -> World:
+    def build(self, tasks: asyncio.TaskGroup) -> World:
+        """Return the world of the scenario, in which nothing happens yet; what it does by itself it does in *tasks*."""
         scenario = self.scenario
         server = ApiServer(self._chance("server"), self.chronicle)
+        if scenario.manners.spread:
+            server.recorder = Recorder(server.store, self.chronicle)
         switch = Switch(self._chance("switch"))
         witnesses = self._witnesses(switch)
         known = tuple(address for witness in witnesses for address in witness.own)
         nodes = {}
         for name, clock in zip(scenario.nodes, scenario.clocks, strict=True):
             machine = Machine(name, switch, chronicle=self.chronicle, chance=self._chance(f"kernel {name}"))
+            if name in scenario.manners.narrow:
+                machine.be_narrow()
             line = Line(server, self._chance(f"line {name}"), scenario.latency)
             if known and not scenario.manners.named:
                 machine.neighbourhood = MemoryNeighbourhood(routes={INTERFACE: known})
@@ -107,6 +115,7 @@ class Simulation:
             witnesses=witnesses,
             intruder=Intruder("intruder", self._apart(switch, scenario.manners.about_conflicts)),
             services={service.name: service for service in scenario.services},
+            errands=Errands(server, self.chronicle, tasks, self._chance("operator")),
         )
 
     def _witnesses(self, switch: Switch) -> list[Witness]:
@@ -163,6 +172,7 @@ class Simulation:
             )
         misplaced = self._misrouted if self.scenario.manners.routed else self._misplaced
         found += [complaint for address in self.scenario.governing for complaint in misplaced(world, address)]
+        found += [complaint for address in self.scenario.shared for complaint in self._unshared(world, address)]
         for service in self.scenario.services:
             listed = world.ingress(service.name)
             if listed != [str(address) for address in service.addresses]:
@@ -181,6 +191,15 @@ class Simulation:
         first = self.scenario.first_choice
         if first and holders != [first]:
             yield f"{address} is held by {', '.join(holders) or 'nobody'}, and {first} is preferred"
+
+    @staticmethod
+    def _unshared(world: World, address: IPAddress) -> Iterator[str]:
+        holders = [name for name, node in world.nodes.items() if node.machine.addresses.has(address)]
+        if len(holders) != 1:
+            yield f"{address} is held by {', '.join(holders) or 'nobody'}"
+        for caller in world.callers:
+            if caller.talk(address) not in holders:
+                yield f"{caller.node} doesn't reach {address}"
 
     @staticmethod
     def _misrouted(world: World, address: IPAddress) -> Iterator[str]:

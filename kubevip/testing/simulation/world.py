@@ -2,12 +2,15 @@
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import attrs
 
+from kubevip.custody import GROUP, ZONE
 from kubevip.model import IPAddress
 from kubevip.testing.simulation.caller import Caller
 from kubevip.testing.simulation.chronicle import Chronicle
+from kubevip.testing.simulation.errands import Errands
 from kubevip.testing.simulation.line import Line
 from kubevip.testing.simulation.node import Node
 from kubevip.testing.simulation.server import NODES, SERVICES, SLICES, ApiServer
@@ -15,15 +18,22 @@ from kubevip.testing.simulation.strangers import Intruder, Witness
 from kubevip.testing.simulation.switch import Switch
 
 _NAMESPACE = "default"
+# What a plan says of a Service.
+_PLANNED = frozenset({"kube-vip.io/loadbalancerIPs", GROUP, ZONE})
 
 
 @attrs.frozen(kw_only=True)
 class ServicePlan:
-    """A Service of type LoadBalancer with *addresses*; *local* is its externalTrafficPolicy."""
+    """A Service of type LoadBalancer with *addresses*; *local* is its externalTrafficPolicy.
+
+    *group* and *zone* say where it is to be in spread mode.
+    """
 
     name: str
     addresses: tuple[IPAddress, ...]
     local: bool = False
+    group: str = ""
+    zone: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -39,6 +49,7 @@ class World:
     witnesses: Sequence[Witness]
     intruder: Intruder
     services: Mapping[str, ServicePlan]
+    errands: Errands
 
     def lines(self, names: Iterable[str] = ()) -> list[Line]:
         """Return the ways to the API server of some nodes; of all where none is named."""
@@ -65,6 +76,17 @@ class World:
         self.server.edit(NODES, "", name, change)
 
     # Services
+
+    def change_service(self, plan: ServicePlan) -> None:
+        """Let the Service of that name, if it is there, be as *plan* says; its record and its status stay."""
+
+        def change(value: dict[str, Any]) -> None:
+            told = value["metadata"].get("annotations") or {}
+            kept = {name: text for name, text in told.items() if name not in _PLANNED}
+            value["metadata"]["annotations"] = kept | annotations(plan)
+            value["spec"]["externalTrafficPolicy"] = _policy(plan)
+
+        self.server.edit(SERVICES, _NAMESPACE, plan.name, change)
 
     def create_service(self, name: str) -> None:
         """Create a Service, with endpoints on all nodes."""
@@ -94,16 +116,25 @@ class World:
         return [entry.get("ip", "") for entry in status]
 
 
+def annotations(plan: ServicePlan) -> dict[str, str]:
+    """Return what the Service says of itself."""
+    found = {"kube-vip.io/loadbalancerIPs": ",".join(map(str, plan.addresses)), GROUP: plan.group, ZONE: plan.zone}
+    return {name: text for name, text in found.items() if text}
+
+
 def _service(plan: ServicePlan) -> dict[str, object]:
-    addresses = ",".join(map(str, plan.addresses))
     return {
-        "metadata": {"name": plan.name, "annotations": {"kube-vip.io/loadbalancerIPs": addresses}},
+        "metadata": {"name": plan.name, "annotations": annotations(plan)},
         "spec": {
             "type": "LoadBalancer",
             "ports": [{"port": 80}],
-            "externalTrafficPolicy": "Local" if plan.local else "Cluster",
+            "externalTrafficPolicy": _policy(plan),
         },
     }
+
+
+def _policy(plan: ServicePlan) -> str:
+    return "Local" if plan.local else "Cluster"
 
 
 def _slice(name: str, nodes: Sequence[str]) -> dict[str, object]:
