@@ -307,6 +307,55 @@ MUTANTS = {
             "self._held[vip] = attrs.evolve(self._held[vip], ends=None, announced=False)",
             "self._held[vip] = attrs.evolve(self._held[vip], announced=False)",
         ),
+        Mutant(
+            "a-silent-term-is-overwritten-at-once",
+            "kubevip.roster",
+            "return self in (Fate.LEFT, Fate.BURIED, Fate.GONE)",
+            "return self in (Fate.LEFT, Fate.BURIED, Fate.GONE, Fate.SILENT)",
+            kind="spread",
+        ),
+        Mutant(
+            "every-record-that-names-us-is-of-this-term",
+            "kubevip.spreading",
+            'return holder.node == self.node and holder.term == self.term != ""',
+            'return holder.node == self.node and self.term != ""',
+            kind="spread",
+        ),
+        Mutant(
+            "what-is-given-away-is-kept-until-it-is-seen",
+            "kubevip.spreading",
+            "self._given[address] = (write.held[address].turn, write.key)",
+            "self._given.pop(address, None)",
+            kind="spread",
+        ),
+        Mutant(
+            "an-unfit-node-keeps-what-it-has",
+            "kubevip.placement",
+            "return tuple([node for node in reaching if not node.unfit] or reaching)",
+            "return tuple(reaching)",
+            kind="spread",
+        ),
+        Mutant(
+            "what-was-passed-on-goes-at-once",
+            "kubevip.controllers.spread",
+            "        if change.given:\n",
+            "        if change.given and not vip:\n",
+            kind="spread",
+        ),
+        Mutant(
+            "a-new-life-goes-on-with-the-old-term",
+            "kubevip.controllers.spread",
+            "continues = base is not None and base.holder == self.node",
+            "continues = base is not None",
+            kind="spread",
+        ),
+        Mutant(
+            "orders-are-not-heeded",
+            "kubevip.controllers.spread",
+            "if orders is None or orders.term != self._spreading.term:",
+            "if orders is None or orders.term == self._spreading.term:",
+            kind="spread",
+        ),
     )
 }
 

@@ -63,8 +63,11 @@ class Overlaps:
                 f" {'planned' if planned else 'unplanned'}, so {1000 * allowed:.0f} ms are allowed"
             )
             yield self.evidence.violation(later.start, "two holders", text)
-        elif self._release(earlier, later) is None:
+        elif not self._was_planned(earlier, later):
             yield from self._both_back(earlier, later)
+
+    def _was_planned(self, earlier: Tenure, later: Tenure) -> bool:
+        return self._release(earlier, later) is not None
 
     def _both_back(self, earlier: Tenure, later: Tenure) -> Iterator[Violation]:
         """A node knows when its own link is down: where nothing else kept frames back, two must not be reached."""

@@ -9,7 +9,7 @@ from kubevip.model import LeaseKey
 from kubevip.testing.history import Tenure
 from kubevip.testing.simulation.checks_lease import NOTICE
 from kubevip.testing.simulation.checks_overlap import Overlaps
-from kubevip.testing.simulation.chronicle import Announced, Told, Wrote
+from kubevip.testing.simulation.chronicle import Announced, Wrote
 from kubevip.testing.simulation.custodies import Custodies, Custody
 from kubevip.testing.simulation.evidence import Evidence, Violation
 from kubevip.testing.simulation.promises import EPSILON, Situation
@@ -54,6 +54,9 @@ class SharedOverlaps(Overlaps):
         )
         return max(again, default=later.start)
 
+    def _was_planned(self, earlier: Tenure, later: Tenure) -> bool:
+        return self._judge(earlier, later)[0] in (Situation.PLANNED, Situation.PLANNED_STRUCK)
+
     def _judge(self, earlier: Tenure, later: Tenure) -> tuple[Situation, float]:
         last = self.custodies.last_of(earlier.node, later.address, later.start)
         released = self.custodies.release(earlier.node, last.term, later.start) if last is not None else None
@@ -74,19 +77,9 @@ class SharedOverlaps(Overlaps):
 
     def _told(self, node: str, released: float) -> float | None:
         """Return when *node* knew that its Lease was released; ``None`` where it never did."""
-        release = next(
-            write
-            for write in self.evidence.run.chronicle.all(Wrote)
-            if write.lease == lease_of(node) and write.time == released
-        )
-        return next(
-            (
-                told.time
-                for told in self.evidence.run.chronicle.all(Told)
-                if (told.node, told.life, told.lease) == (node, release.life, release.lease)
-                and told.version >= release.version
-            ),
-            None,
+        writes = self.evidence.run.chronicle.all(Wrote)
+        return self.evidence.told_of(
+            next(each for each in writes if (each.lease, each.time) == (lease_of(node), released))
         )
 
 
