@@ -1,7 +1,5 @@
 """Whole agents that spread Services and send heartbeats: how soon a lost node's addresses answer elsewhere."""
 
-import statistics
-
 import anyio
 import attrs
 
@@ -57,7 +55,6 @@ def power_off(seed: int) -> float:
 def test_addresses_of_a_node_without_power_answer_elsewhere_in_well_under_a_second() -> None:
     took = [power_off(seed) for seed in range(5)]
     assert max(took) < SOON
-    print(f"median {statistics.median(took):.3f} s, {min(took):.3f} to {max(took):.3f}")
 
 
 def test_agent_that_is_killed_alone_keeps_its_addresses_until_its_kernel_lets_them_go() -> None:
