@@ -204,7 +204,8 @@ class Agent:
         )
         if services and settings.services.placement == SPREAD:
             mode = SpreadMode.assemble(settings, client, leases, parts, timing, governing)
-            self._spread, services = mode, mode.campaign(settings, self._campaigns, health, parts)
+            self._spread = mode
+            services = mode.campaign(settings, self._campaigns, health, parts, safeguards, tasks)
             ownership = Ownership(Claims(mode.spread), parts.keeper, mode.spread)
         else:
             holding = self._elect_per_service(client, parts, health, tasks) if elects_per_service(settings) else None

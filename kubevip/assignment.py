@@ -18,6 +18,8 @@ from kubevip.settling import Settling
 PATIENCE = 5.0
 # One that takes others is waited for so many times as long: it may have hundreds to take.
 AT_WORK = 6
+# Who hesitates waits so many times as long.
+HESITATION = 3
 # When others have placed something differently, all that is free is looked at anew, no more often than this.
 RECONSIDER = 0.5
 
@@ -226,6 +228,15 @@ class Assignment:
             known = self.patience * (names.index(self.node) / 2) if self.node in names else math.inf
             self._turns[key] = known
         return known
+
+    def overdue(self, keys: Iterable[ServiceKey], now: float) -> tuple[list[ServiceKey], float]:
+        """Return which of *keys* have been free for longer than others leave anything to this node, and when more are.
+
+        That is what a node takes that has reason to leave everything to others.
+        """
+        due = {key: self._free_since[key] + HESITATION * self.patience for key in keys}
+        later = (moment for moment in due.values() if moment > now)
+        return [key for key, moment in due.items() if moment <= now], min(later, default=math.inf)
 
     def why(self, key: ServiceKey, now: float) -> str:
         """Say for people why *key* is where it is."""

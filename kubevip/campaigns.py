@@ -14,6 +14,7 @@ from kubevip.lease import Timing
 from kubevip.model import LeaseKey
 from kubevip.ports import LeaseStore
 from kubevip.runtime.elector import Elector, ElectorStatistics, Follower
+from kubevip.runtime.nodepulse import NodePulse
 from kubevip.runtime.pulse import Pulse, PulseStatistics
 from kubevip.runtime.reprieve import OnApiLoss, Reprieve
 from kubevip.runtime.supervise import supervised
@@ -34,7 +35,7 @@ class Campaigns:
     """Who is told of all elections in place of the keeper, and tells that."""
     electors: dict[LeaseKey, Elector] = attrs.field(factory=dict, init=False)
     _all: dict[LeaseKey, Campaign] = attrs.field(factory=dict, init=False)
-    _pulses: dict[LeaseKey, Pulse] = attrs.field(factory=dict, init=False)
+    _pulses: dict[LeaseKey, Pulse | NodePulse] = attrs.field(factory=dict, init=False)
     _voices: dict[LeaseKey, Voice] = attrs.field(factory=dict, init=False)
 
     def __getitem__(self, lease: LeaseKey) -> Campaign:
@@ -63,9 +64,11 @@ class Campaigns:
             if self._settings.control_plane.enable and lease == self._settings.control_plane.lease:
                 health.gate(unelected)
 
-    def join(self, elector: Elector) -> None:
-        """Count *elector* among the campaigns, as long as it campaigns."""
+    def join(self, elector: Elector, pulse: NodePulse | None = None) -> None:
+        """Count *elector* among the campaigns, as long as it campaigns, and its *pulse* among the heartbeats."""
         self._all[elector.lease] = self.electors[elector.lease] = elector
+        if pulse is not None:
+            self._pulses[elector.lease] = pulse
 
     def leave(self, lease: LeaseKey) -> None:
         """Count the campaign for *lease* no more: it has ended."""
@@ -99,7 +102,7 @@ class Campaigns:
         else:
             holds_on = manner is OnApiLoss.HOLD
             pulse = Pulse(parts.host, follower, parts.announcers, governed, election.heartbeat, holds_on)
-            pulse.witnesses = safeguards.company(lease, tasks)
+            pulse.witnesses = safeguards.company(partial(governed, lease), tasks)
             elector = Elector(lease, node, self._timing, store, pulse)
             pulse.attach(elector)
             self._pulses[lease] = pulse

@@ -78,12 +78,14 @@ Step = Write | Bury | Look
 class Change:
     """*address* has become this node's, for *cause*; with ``None`` it isn't any more.
 
-    *given*: this node has handed it over, so a successor will show up.
+    *given*: this node has handed it over, so a successor will show up. *silent_by* is when the kernel of its last
+    holder answers for it no more, unless something is wrong.
     """
 
     address: IPAddress
     cause: Cause | None
     given: bool = False
+    silent_by: float = attrs.field(default=0.0, kw_only=True)
 
 
 def charge_of(view: ServiceView, addresses: Collection[IPAddress], endpoints: Endpoints) -> Charge:

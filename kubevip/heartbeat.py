@@ -219,6 +219,11 @@ class Vigil:
         self._reach[beat.sender] = beat.reach
         return True
 
+    def is_last(self, beat: Beat) -> bool:
+        """Tell whether *beat* is the last one that was heard of its sender, come by another way."""
+        known = self._last.get(beat.sender)
+        return known is not None and beat.sequence == known[1]
+
     def excuse(self, now: float) -> None:
         """Whoever was not heard meanwhile could not be: this process itself has stood still."""
         self._last = {sender: (now, sequence) for sender, (_, sequence) in self._last.items()}
@@ -235,13 +240,14 @@ class Vigil:
 
     def misses_holder(self, now: float) -> bool:
         """Tell whether the holder is missed, and it is our turn: candidates take theirs in the order of names."""
-        return self._silent_for(now, MISSED + self.rank(now))
+        return self.silent_for(now, MISSED + self.rank(now))
 
     def suspects_holder(self, now: float) -> bool:
         """Tell whether the holder is about to be missed: time to ask for its addresses."""
-        return self._silent_for(now, MISSED - 1 + self.rank(now))
+        return self.silent_for(now, MISSED - 1 + self.rank(now))
 
-    def _silent_for(self, now: float, intervals: int) -> bool:
+    def silent_for(self, now: float, intervals: int) -> bool:
+        """Tell whether the holder was heard in this term, and then for so many intervals no more."""
         return self.knows_holder and now - self._last[self.badge.holder][0] > intervals * self.badge.interval
 
     def rank(self, now: float) -> int:

@@ -45,6 +45,8 @@ class _Known:
     changed: float
     read: float = -math.inf
     lapsed: bool = False
+    missed: bool = False
+    ended: float = 0.0
 
 
 @attrs.define(eq=False)
@@ -92,6 +94,26 @@ class Roster:
             self._known[node].lapsed = False
         return awake
 
+    def miss(self, node: str) -> None:
+        """*node* is gone, by its heartbeats and by its links: its Lease counts as silent until it changes."""
+        known = self._known.get(node)
+        if known is not None:
+            known.missed, self._due = True, -math.inf
+
+    def hear(self, node: str) -> bool:
+        """*node* is heard again; tell whether it was missed."""
+        known = self._known.get(node)
+        if known is None or not known.missed:
+            return False
+        known.missed = known.lapsed = False
+        self._due = -math.inf
+        return True
+
+    def misses(self, node: str) -> bool:
+        """Tell whether *node* is missed by its heartbeats."""
+        known = self._known.get(node)
+        return known is not None and known.missed
+
     def lapsed(self, now: float) -> list[str]:
         """Return the nodes that count as silent from now on, each once."""
         if now < self._due:
@@ -119,7 +141,12 @@ class Roster:
             self._known[node] = _Known(record, facts, version, changed)
             return True
         renewed = not (record is before.record or _same(record, before.record))
-        news = facts != before.facts or _holder(record) != _holder(before.record) or (renewed and before.lapsed)
+        awake = renewed and (before.lapsed or before.missed)
+        news = facts != before.facts or _holder(record) != _holder(before.record) or awake
+        if _holder(before.record) and (not _holder(record) or _term(facts) != _term(before.facts)):
+            before.ended = before.changed + self._duration(before)
+        if renewed or record is None:
+            before.missed = False
         if renewed:
             before.changed, before.lapsed = now, False
         before.record, before.facts, before.version = record, facts, version or before.version
@@ -133,8 +160,10 @@ class Roster:
 
     def _ends(self, known: _Known) -> float:
         """Return until when what *known* says counts."""
-        duration = (known.record.duration if known.record is not None else 0.0) or self.duration
-        return max(known.changed, self._since) + duration
+        return -math.inf if known.missed else max(known.changed, self._since) + self._duration(known)
+
+    def _duration(self, known: _Known) -> float:
+        return (known.record.duration if known.record is not None else 0.0) or self.duration
 
     def present(self, now: float) -> dict[str, Node]:
         """Return the nodes that renew their Leases."""
@@ -149,6 +178,19 @@ class Roster:
         """Return the term that the Lease of *node* says; empty where there is none."""
         known = self._known.get(node)
         return known.facts.term if known is not None and known.facts is not None and _holder(known.record) else ""
+
+    def ended(self, node: str) -> float:
+        """Return by when the Lease of *node* would have ended that is held no more: so long its kernel may answer."""
+        known = self._known.get(node)
+        return known.ended if known is not None else 0.0
+
+    def held(self) -> dict[str, Record]:
+        """Return the Leases that nodes hold, by their nodes."""
+        return {
+            node: known.record
+            for node, known in self._known.items()
+            if known.record is not None and known.record.holder == node
+        }
 
     def record(self, node: str) -> Record | None:
         """Return the Lease of *node* as last seen."""
@@ -173,7 +215,7 @@ class Roster:
         known = self._known.get(holder.node)
         if known is None or known.record is None:
             return self._fate_of_absent(known, seen, now)
-        term = known.facts.term if known.facts is not None else ""
+        term = _term(known.facts)
         if known.record.vacant and term == holder.term:
             return (Fate.LEFT if known.facts is not None and known.facts.left else Fate.BURIED), math.inf
         if not known.record.vacant and term in ("", holder.term):
@@ -201,6 +243,10 @@ def _facts(record: Record | None, before: _Known | None) -> Facts | None:
 
 def _holder(record: Record | None) -> str:
     return record.holder if record is not None else ""
+
+
+def _term(facts: Facts | None) -> str:
+    return facts.term if facts is not None else ""
 
 
 def _same(one: Record | None, other: Record | None) -> bool:

@@ -54,15 +54,15 @@ class Safeguards:
                 seeker = Seeker(parts.keeper, parts.announcers, parts.links, parts.kernel.neighbourhood)
                 tasks.start_soon(supervised, "asking for neighbours", seeker.run)
 
-    def company(self, lease: LeaseKey, tasks: anyio.abc.TaskGroup) -> Callable[[], Collection[Vip]]:
-        """Return whom a candidate for *lease* may ask whether it is cut off, found out until *tasks* are cancelled.
+    def company(self, vips: Callable[[], Collection[Vip]], tasks: anyio.abc.TaskGroup) -> Callable[[], Collection[Vip]]:
+        """Return whom a candidate for *vips* may ask whether it is cut off, found out until *tasks* are cancelled.
 
         That is nobody where nothing is to be verified, and no witness is named.
         """
-        settings, keeper = self._settings, self._parts.keeper
+        settings = self._settings
         if Verify(settings.verify) is Verify.OFF and not settings.witnesses:
             return tuple
-        company = Company(self._witnesses(), lambda: keeper.governed_by(lease))
+        company = Company(self._witnesses(), vips)
         tasks.start_soon(supervised, "looking for witnesses", company.run)
         return company.known
 

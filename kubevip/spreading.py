@@ -34,13 +34,17 @@ SLICE = 64
 
 @attrs.define(eq=False)
 class Spreading:
-    """One node's part in spreading Services. *term* is its present term, empty while it has none."""
+    """One node's part in spreading Services. *term* is its present term, empty while it has none.
+
+    One that is *alone* hears nobody of those who are there by their Leases: what is free is better off with them.
+    """
 
     node: str
     roster: Roster
     patience: float = PATIENCE
 
     term: str = attrs.field(default="", init=False)
+    alone: bool = attrs.field(default=False, init=False)
     own: dict[IPAddress, Holder] = attrs.field(factory=dict, init=False)
     assignment: Assignment = attrs.field(init=False)
     _begun: str = attrs.field(default="", init=False)
@@ -54,7 +58,7 @@ class Spreading:
     _orphans: set[IPAddress] = attrs.field(factory=set, init=False)
     _pending: set[ServiceKey] = attrs.field(factory=set, init=False)
     _timed: dict[ServiceKey, float] = attrs.field(factory=dict, init=False)
-    _taking: dict[IPAddress, Cause] = attrs.field(factory=dict, init=False)
+    _taking: dict[IPAddress, tuple[Cause, float]] = attrs.field(factory=dict, init=False)
     _doubtful: set[ServiceKey] = attrs.field(factory=set, init=False)
     _given: dict[IPAddress, tuple[int, ServiceKey]] = attrs.field(factory=dict, init=False)
     _wishes: dict[ServiceKey, str] = attrs.field(factory=dict, init=False)
@@ -130,8 +134,19 @@ class Spreading:
     def listed(self, nodes: Collection[str], version: str, now: float) -> None:
         """These nodes have Leases, and no others: what is absent counts from now on."""
         news = set(self.roster.listed(nodes, version, now)) | (self._named.keys() - set(nodes))
-        for node in news:
+        for node in sorted(news):
             self.changed(node)
+
+    def had_by(self, node: str) -> list[tuple[ServiceKey, IPAddress]]:
+        """Return the addresses that *node* has by its present term, each with the Service that says so."""
+        found = [(key, each) for key in self._named.get(node, ()) for each in self._charges[key].addresses]
+        return [(key, address) for key, address in found if self._has(node, key, address)]
+
+    def _has(self, node: str, key: ServiceKey, address: IPAddress) -> bool:
+        state = self._state.get(address)
+        if state is None or state.authority != key or state.holder is None or state.holder.node != node:
+            return False
+        return state.fate in (Fate.LIVE, Fate.SILENT)
 
     def lead(self, term: str) -> None:
         """This node's own Lease says *term* now; empty where this node doesn't lead it."""
@@ -212,7 +227,9 @@ class Spreading:
             self.own[address] = holder
             return None
         self.own[address] = holder
-        return Change(address, self._taking.pop(address, None) or cause_of(self._state[address], before))
+        how = self._taking.pop(address) if address in self._taking else (cause_of(self._state[address], before), 0.0)
+        cause, silent_by = how
+        return Change(address, cause, silent_by=silent_by)
 
     def _is_ours(self, holder: Holder) -> bool:
         return holder.node == self.node and holder.term == self.term != ""
@@ -287,6 +304,9 @@ class Spreading:
             self._begun = self.term
             self.assignment.begin(now)
         found, later = self.assignment.taken(now, self._named.get(self.node, ()))
+        if self.alone and len(placement.nodes) > 1:
+            found, due = self.assignment.overdue(found, now)
+            later = min(later, due)
         taken = dict.fromkeys(itertools.islice((key for key in found if key not in busy), most))
         writes: list[Step] = []
         for key in by_name(self._pending - busy):
@@ -353,7 +373,8 @@ class Spreading:
                     held[address] = Holder(self.node, self.term, turn=turn)
             elif state.free and leading == self.node:
                 held[address] = Holder(self.node, self.term, turn=turn)
-                self._taking[address] = state.cause
+                silent_by = self.roster.ended(state.holder.node) if state.holder is not None else 0.0
+                self._taking[address] = state.cause, silent_by
         if held == before:
             return None
         return Write(charge.key, charge.uid, charge.record, held, tuple(giving))

@@ -20,7 +20,9 @@ from kubevip.model import IPAddress, LeaseKey
 from kubevip.ports import Api
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.nodefitness import NodeFitness
+from kubevip.runtime.nodepulse import NodePulse
 from kubevip.runtime.supervise import supervised
+from kubevip.safeguards import Safeguards
 
 # What svc_placement says where all nodes share the Services.
 SPREAD = "spread"
@@ -58,16 +60,33 @@ class SpreadMode:
         )
         return cls(spread, nodes)
 
-    def campaign(self, settings: Settings, campaigns: Campaigns, health: Health, parts: Parts) -> LeaseKey:
-        """Make the election for this node's Lease; return that Lease."""
-        spread = self.spread
-        lease = spread.lease_of_node
-        elector = Elector(lease, spread.node, spread.timing, self.leases, spread, word=spread.word, seen=spread.look)
+    def campaign(
+        self,
+        settings: Settings,
+        campaigns: Campaigns,
+        health: Health,
+        parts: Parts,
+        safeguards: Safeguards,
+        tasks: anyio.abc.TaskGroup,
+    ) -> LeaseKey:
+        """Make the election for this node's Lease; return that Lease. What serves it runs in *tasks* from now on."""
+        spread, lease = self.spread, self.spread.lease_of_node
+        pulse = self._pulse(settings, parts) if settings.election.failover == "fast" else None
+        elector = Elector(
+            lease, spread.node, spread.timing, self.leases, pulse or spread, word=spread.word, seen=spread.look
+        )
+        if pulse is not None and spread.fleet is not None:
+            pulse.attach(elector, safeguards.company(spread.fleet.places, tasks))
+            tasks.start_soon(supervised, "sending heartbeats of the node", pulse.run)
         fitness = NodeFitness(parts.keeper, lease, elector.renew, needs_link=not settings.node.allow_interface_not_up)
         spread.election, spread.unfit = elector, lambda: fitness.why
         health.watch_node(lease, fitness)
-        campaigns.join(elector)
+        campaigns.join(elector, pulse)
         return lease
+
+    def _pulse(self, settings: Settings, parts: Parts) -> NodePulse:
+        fleet, interval = self.spread.open_fleet(), settings.election.heartbeat
+        return NodePulse(parts.host, self.spread, parts.announcers, fleet, self.leases.of, interval)
 
     def start(self, services: Services, tasks: anyio.abc.TaskGroup) -> None:
         """Let it act, on what *services* knows."""

@@ -240,13 +240,13 @@ def _spread_or_election(facts: Facts) -> str | None:
     return f"{facts.shown('svc_placement')} needs no election for each Service; leave out {', '.join(shown)}"
 
 
-def _spread_expires(facts: Facts) -> str | None:
+def _spread_fences(facts: Facts) -> str | None:
     settings = facts.settings
-    usual = settings.election.failover == "off" and settings.election.on_api_loss == "fence"
-    if not settings.services.enable or settings.services.placement != "spread" or usual:
+    if settings.election.on_api_loss == "fence" or settings.services.placement != "spread":
         return None
-    names = [name for name in ("vip_failover", "vip_on_api_loss") if name in facts.given]
-    return f"{', '.join(map(facts.shown, names))}: with svc_placement=spread for the control plane's address alone"
+    if not settings.services.enable:
+        return None
+    return f"{facts.shown('vip_on_api_loss')}: with svc_placement=spread for the control plane's address alone"
 
 
 def _arp_floor(facts: Facts) -> str | None:
@@ -286,7 +286,7 @@ NOTICES = (
     Rule(("svc_enable", "svc_election", "per_service_election_on_demand"), _every_service_elects),
     Rule(("control_plane_health_check_address", "vip_arp", "vip_leaderelection"), _own_server_gates_no_election),
     Rule(("vip_arp", "vip_leaderelection"), _arp_elects),
-    Rule(("svc_enable", "svc_placement", "vip_failover", "vip_on_api_loss"), _spread_expires),
+    Rule(("svc_enable", "svc_placement", "vip_on_api_loss"), _spread_fences),
     Rule(("vip_arpRate",), _arp_floor),
     Rule(("vip_loglevel",), _old_debug),
 )

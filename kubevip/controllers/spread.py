@@ -18,6 +18,7 @@ import attrs
 
 from kubevip.assignment import SpreadStatistics
 from kubevip.charges import Bury, Change, Look, Step, Write, charge_of
+from kubevip.controllers.fleet import Fleet
 from kubevip.custody import Custody, Facts, Orders
 from kubevip.election import Cause, Standing
 from kubevip.errors import ApiError, Conflict, NotFound
@@ -73,6 +74,8 @@ class Spread:
     networks: Callable[[], Collection[Network]] = tuple
     unfit: Callable[[], str] = str
     endpoints_of: Callable[[ServiceKey], Endpoints] = lambda _key: Endpoints()
+    fleet: Fleet | None = None
+    """Where heartbeats are sent: who has what, for them."""
 
     election: OwnElection = attrs.field(init=False)
     lease_of_node: LeaseKey = attrs.field(init=False)
@@ -82,7 +85,7 @@ class Spread:
     _leaving: dict[IPAddress, Vip] = attrs.field(factory=dict, init=False)
     _entrusted: dict[IPAddress, Vip] = attrs.field(factory=dict, init=False)
     _asked: dict[ServiceKey, tuple[Vip, ...]] | None = attrs.field(factory=dict, init=False)
-    _causes: dict[IPAddress, Cause] = attrs.field(factory=dict, init=False)
+    _causes: dict[IPAddress, Change] = attrs.field(factory=dict, init=False)
     _flying: set[ServiceKey | str] = attrs.field(factory=set, init=False)
     _retry: Retry[ServiceKey | str] = attrs.field(init=False)
     _moves: dict[str, int] = attrs.field(factory=lambda: {"taken": 0, "handed_over": 0, "buried": 0}, init=False)
@@ -108,6 +111,8 @@ class Spread:
         ours = [vip.address for vip in vips if vip.address not in self.control_plane]
         if self._asked is not None:
             self._asked[key] = tuple(vip for vip in vips if vip.address in ours)
+        if self.fleet is not None:
+            self.fleet.note(key, [vip for vip in vips if vip.address in ours])
         if view is None or not ours:
             self._spreading.deleted(key)
         else:
@@ -159,7 +164,7 @@ class Spread:
         """Let the keeper have what has become this node's, and no more what isn't."""
         for change in self._spreading.update(self._now()):
             if change.cause is not None:
-                self._causes[change.address] = change.cause
+                self._causes[change.address] = change
                 self._entrust(change.address)
             else:
                 self._take_back(change)
@@ -170,7 +175,9 @@ class Spread:
         if vip is None or address not in self._spreading.own or self._entrusted.get(address) == vip:
             return
         self._entrusted[address] = vip
-        self._keeper.entrust(vip, self.lease_of_node, self._causes.pop(address, Cause.OURS))
+        change = self._causes.pop(address, None)
+        cause = change.cause if change is not None and change.cause is not None else Cause.OURS
+        self._keeper.entrust(vip, self.lease_of_node, cause, change.silent_by if change is not None else 0.0)
 
     def _take_back(self, change: Change) -> None:
         self._causes.pop(change.address, None)
@@ -283,6 +290,11 @@ class Spread:
         self._spreading.listed(nodes, version, self._now())
         self._apply()
 
+    def open_fleet(self) -> Fleet:
+        """Return who has what, for those who look after nodes by their heartbeats."""
+        self.fleet = Fleet(self._roster, self._spreading, self._apply)
+        return self.fleet
+
     # Driving
 
     async def run(self) -> None:
@@ -382,9 +394,10 @@ class Spread:
         facts = Facts.parse(base.word)
         word = str(Facts(term=facts.term)) if facts is not None else ""
         claim = Claim("", RELEASED_DURATION, base.transitions, fresh=True, word=word)
+        what = "is gone" if self._roster.misses(node) else "has not renewed its Lease"
         record = await self._leases.write(self._leases.of(node), claim, base)
         self._moves["buried"] += 1
-        log.warning("a node has not renewed its Lease: others take its addresses", extra={"node": node})
+        log.warning("a node %s: others take its addresses", what, extra={"node": node})
         self._roster.saw(node, record, record.version, self._now())
         self._spreading.changed(node)
 

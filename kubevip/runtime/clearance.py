@@ -104,8 +104,11 @@ class Clearance:
             self._questions.pop(vip, None)
             self._adopting.discard(vip)
 
-    def seek(self, vips: Iterable[Vip], manner: Manner) -> None:
-        """Ask for *vips* that are neither cleared nor being asked for."""
+    def seek(self, vips: Iterable[Vip], manner: Manner, silent_by: float = 0.0) -> None:
+        """Ask for *vips* that are neither cleared nor being asked for.
+
+        The kernel of their last holder may answer until *silent_by*, or a second from now on if that is later.
+        """
         now = self._now()
         for vip in vips:
             if vip in self._clear or vip in self._questions or vip in self._adopting:
@@ -114,7 +117,7 @@ class Clearance:
                 # Others may have it as well: there is nothing to ask.
                 self._clear.add(vip)
                 continue
-            self._questions[vip] = _Question(manner, now + PATIENCE, now)
+            self._questions[vip] = _Question(manner, max(now, silent_by) + PATIENCE, now)
             self._wake.set()
 
     def _is_exclusive(self, vip: Vip) -> bool:

@@ -44,6 +44,19 @@ def unusual(lease: LeaseKey, term: int) -> tuple[BpfInstruction, ...]:
     return _program(lease, term, noise=ACCEPT, same=REJECT, other=ACCEPT)
 
 
+def every() -> tuple[BpfInstruction, ...]:
+    """Return a program that accepts all heartbeats, for whatever Lease they are."""
+    return (
+        (_LOAD_LENGTH, 0, 0, 0),
+        (_AT_LEAST, 1, 0, SHORTEST),
+        REJECT,
+        (_LOAD_WORD, 0, 0, AT_MAGIC),
+        (_EQUAL, 1, 0, int.from_bytes(MAGIC)),
+        REJECT,
+        ACCEPT,
+    )
+
+
 def _program(
     lease: LeaseKey, term: int, *, noise: BpfInstruction, same: BpfInstruction, other: BpfInstruction
 ) -> tuple[BpfInstruction, ...]:
@@ -160,3 +173,51 @@ class Hearing:
             ear.close()
         self._ears.clear()
         self._term = None
+
+
+@attrs.define(eq=False)
+class Ears:
+    """Hears the frames for all Leases. *heard* is called with each, the interface it came by, and when it arrived.
+
+    All wait in the kernel until they are looked at.
+    """
+
+    _host: Host
+    _heard: Callable[[bytes, str, float], None]
+    _ears: dict[str, _Ear] = attrs.field(factory=dict, init=False)
+
+    def listen(self, interfaces: Collection[str]) -> None:
+        """Hear what arrives on *interfaces*, on those that are there."""
+        for name in [name for name, ear in self._ears.items() if name not in interfaces or ear.index != self._at(name)]:
+            self._ears.pop(name).close()
+        for name in interfaces:
+            if name not in self._ears:
+                with contextlib.suppress(KubeVipError):
+                    self._ears[name] = self._open(name)
+
+    def _at(self, interface: str) -> int:
+        try:
+            return self._host.link(interface).index
+        except KubeVipError:
+            return 0
+
+    def _open(self, interface: str) -> _Ear:
+        def received(frame: bytes, at: float) -> None:
+            self._heard(frame, interface, at)
+
+        with contextlib.ExitStack() as stack:
+            index = self._host.link(interface).index
+            keep = self._host.gather(interface, ETHERTYPE, received, bpf=every(), group=DESTINATION)
+            look = stack.enter_context(keep)
+            return _Ear(index, look, stack.pop_all())
+
+    def look(self) -> None:
+        """Hear what has arrived by now."""
+        for ear in tuple(self._ears.values()):
+            ear.look()
+
+    def close(self) -> None:
+        """Hear nothing any more."""
+        for ear in self._ears.values():
+            ear.close()
+        self._ears.clear()

@@ -144,10 +144,10 @@ class Keeper:
         self._handover.forget((vip,))
         self._look_at((vip,))
 
-    def entrust(self, vip: Vip, lease: LeaseKey, cause: Cause) -> None:
+    def entrust(self, vip: Vip, lease: LeaseKey, cause: Cause, silent_by: float) -> None:
         """Hold *vip* whenever this node leads *lease*, as it may already; it has come by the address for *cause*."""
         self.want(vip, lease)
-        self._clear((vip,), cause, Manner.YIELD)
+        self._clear((vip,), cause, Manner.YIELD, silent_by)
 
     def watch_for(self, vips: Collection[Vip]) -> None:
         """Look out for successors of *vips*, which are about to be passed on."""
@@ -184,14 +184,14 @@ class Keeper:
         vips = [vip for vip in self._mandates.governed_by(lease) if vip not in strange]
         self._clear(vips, cause, Manner.INSIST if self._leftovers.knows(lease) else Manner.YIELD)
 
-    def _clear(self, vips: Collection[Vip], cause: Cause, of_strangers: Manner) -> None:
+    def _clear(self, vips: Collection[Vip], cause: Cause, of_strangers: Manner, silent_by: float = 0.0) -> None:
         if cause in (Cause.VACANT, Cause.MISSED):
             # Of a missed holder's addresses has been asked just now.
             self._clearance.grant(vips)
         elif cause is Cause.OURS:
             self._clearance.adopt(vips)
         else:
-            self._clearance.seek(vips, Manner.INSIST if cause is Cause.EXPIRED else of_strangers)
+            self._clearance.seek(vips, Manner.INSIST if cause is Cause.EXPIRED else of_strangers, silent_by)
 
     def standing(self, lease: LeaseKey, standing: Standing, term: Term | None) -> None:
         """Where this node stands in the election for *lease* now."""

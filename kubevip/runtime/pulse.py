@@ -15,7 +15,6 @@ import asyncio
 import contextlib
 import logging
 import math
-import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Set
 
@@ -45,6 +44,7 @@ from kubevip.runtime.announcer import Announcer
 from kubevip.runtime.bell import Bell
 from kubevip.runtime.elector import Elector, Follower
 from kubevip.runtime.hearing import Hearing
+from kubevip.runtime.ownbadge import OwnBadge
 from kubevip.runtime.voice import Voice, answer_within
 from kubevip.runtime.wire import ask
 
@@ -97,7 +97,7 @@ class Pulse:
     """When we were heard last, as the holder."""
     _elector: Elector = attrs.field(init=False)
     _term: Term | None = attrs.field(default=None, init=False)
-    _key: bytes = attrs.field(factory=lambda: secrets.token_bytes(32), init=False)
+    _badge: OwnBadge = attrs.field(init=False)
     _vigil: Vigil | None = attrs.field(default=None, init=False)
     _badge_text: str = attrs.field(default="", init=False)
     _hearing: Hearing = attrs.field(init=False)
@@ -119,6 +119,7 @@ class Pulse:
     def attach(self, elector: Elector) -> None:
         """Serve *elector*, which has this pulse as its follower."""
         self._elector = elector
+        self._badge = OwnBadge(self.interval)
         self._hearing = Hearing(self._host, elector.lease, self._received)
         elector.badge = self._write_badge
 
@@ -140,22 +141,7 @@ class Pulse:
             self._elector.doubt()
 
     def _write_badge(self, claim: Claim, base: Record | None) -> str:
-        """Say in the Lease that we send heartbeats, with a new key for each term, and whenever we take it up again.
-
-        Whoever heard us by an earlier key would miss us before we know that the Lease is ours, and begin to send.
-        """
-        if not claim.holder:
-            return ""
-        before = Badge.parse(base.badge) if base else None
-        if before is not None and (before.holder, before.term) == (claim.holder, claim.transitions):
-            if self._term is not None and before.key == self._key and before.interval == self.interval:
-                return base.badge if base else ""
-            self._key = secrets.token_bytes(32)
-            previous = before.previous
-        else:
-            self._key = secrets.token_bytes(32)
-            previous = before.key if before and base and base.transitions == before.term else b""
-        return str(Badge(claim.holder, claim.transitions, self.interval, self._key, previous))
+        return self._badge.write(claim, base, leading=self._term is not None)
 
     # Driving
 

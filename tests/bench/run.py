@@ -20,6 +20,7 @@ PARTS = {
     "elections": "five hundred Services with a Lease each, for two minutes",
     "thousand": "a planned stop of the holder of a thousand Services",
     "scale": "five thousand Services, fifty agents: at rest, churn, restarts",
+    "lost": "a node that shares Services with others loses its power, or its agent",
     "spread": "writes a second in spread mode, how even it is, what a lost node moves",
     "listing": "ten thousand Services listed and watched",
     "provider": "a thousand Services at once, alone and beside ten thousand; a restart",

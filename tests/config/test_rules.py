@@ -171,10 +171,13 @@ def test_spreading_and_an_election_for_each_service_exclude_each_other() -> None
     assert any("svc_election" in each for each in caught.value.problems)
 
 
-@pytest.mark.parametrize(("name", "text"), [("vip_failover", "fast"), ("vip_on_api_loss", "hold")])
-def test_what_spread_services_do_without_is_told(name: str, text: str) -> None:
-    (notice,) = load(SPREAD | {name: text}).notices
-    assert notice == f"{name}='{text}': with svc_placement=spread for the control plane's address alone"
+def test_what_spread_services_do_without_is_told() -> None:
+    (notice,) = load(SPREAD | {"vip_on_api_loss": "hold"}).notices
+    assert notice == "vip_on_api_loss='hold': with svc_placement=spread for the control plane's address alone"
+
+
+def test_spread_services_have_heartbeats() -> None:
+    assert load(SPREAD | {"vip_failover": "fast"}).notices == ()
 
 
 @pytest.mark.parametrize("weight", ["0", "-1", "many", "1001", "1e3"])

@@ -72,6 +72,22 @@ async def test_after_an_expired_lease_a_leftover_is_overruled_and_reported(segme
 
 @both
 @virtual
+async def test_after_a_lease_that_was_taken_away_early_a_kernel_is_waited_for_until_that_would_have_ended(
+    segment: Segment, vip: Vip
+) -> None:
+    async with keeping(segment) as a:
+        await hold_elsewhere(segment, vip, until=3.5)
+        a.lead(cause=Cause.VACANT)
+        a.keeper.entrust(vip, LEASE, Cause.EXPIRED, 4.0)
+        for _beat in range(5):
+            await anyio.sleep(1)
+            a.renew()
+        assert 3.5 < put_at(a) < 3.5 + SOON + 2 * ANSWER_WITHIN
+        assert a.conflicts == []
+
+
+@both
+@virtual
 async def test_where_no_holder_was_known_whoever_answers_is_yielded_to(segment: Segment, vip: Vip) -> None:
     async with keeping(segment, vip) as a:
         other = await hold_elsewhere(segment, vip, until=1000)

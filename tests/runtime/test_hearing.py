@@ -9,7 +9,7 @@ import attrs
 from kubevip.filtering import ACCEPT, REJECT
 from kubevip.heartbeat import Badge, Beat, Role, seal
 from kubevip.model import LeaseKey
-from kubevip.runtime.hearing import Hearing, ordinary, unusual
+from kubevip.runtime.hearing import Ears, Hearing, every, ordinary, unusual
 from kubevip.testing import FakeHost, Segment, virtual
 from kubevip.testing.bpf import accepts
 
@@ -142,3 +142,29 @@ async def test_nothing_is_heard_after_the_end() -> None:
         await here.say(beat(term=8))
         here.hearing.look()
         assert not here.heard
+
+
+def test_ears_take_the_heartbeats_for_all_leases_and_of_all_versions() -> None:
+    frame = beat()
+    for heartbeat in (frame, beat(OTHER), beat(term=9), frame[:18] + b"\x09" + frame[19:]):
+        assert accepts(every(), heartbeat)
+    for noise in (frame[:14] + b"!" + frame[15:], frame[:40], frame[:14]):
+        assert not accepts(every(), noise)
+
+
+@virtual
+async def test_ears_tell_by_which_link_a_frame_came() -> None:
+    segment, heard = Segment(), list[tuple[bytes, str]]()
+    ears = Ears(FakeHost("a", segment), lambda frame, link, _at: heard.append((frame, link)))
+    speaker = FakeHost("b", segment)
+    ears.listen({"eth0"})
+    speaker.send("eth0", beat())
+    await anyio.sleep(0.01)
+    assert not heard
+    ears.look()
+    assert heard == [(beat(), "eth0")]
+    ears.listen(set())
+    speaker.send("eth0", beat(sequence=2))
+    await anyio.sleep(0.01)
+    ears.look()
+    assert len(heard) == 1

@@ -44,6 +44,11 @@ MODES: Mapping[str, Mapping[str, object]] = {
     "fast, quorum": {"failover": "fast", "heartbeat": 0.1, "on_api_loss": "quorum"},
     "routed": {"manners": Manners(kind="routed"), "callers": ()},
     "spread": {"manners": Manners(kind="spread", spread=True, simple=True)},
+    "spread, fast": {
+        "manners": Manners(kind="spread", spread=True, simple=True),
+        "failover": "fast",
+        "heartbeat": 0.1,
+    },
 }
 WHEN = {"start": 7.0, "duration": 9.0}
 # What agents are told where it is about something: each fault of it in each mode that elects.

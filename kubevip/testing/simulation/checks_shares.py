@@ -72,6 +72,9 @@ class Shares:
             return True
         if isinstance(fault, PassOn):
             return custody.address == fault.address or bool(self._users(fault.address) & self._related(custody))
+        if fault.loses_frames and self.evidence.run.scenario.failover == "fast":
+            # Whoever hears a node no more, and gets no answer, takes its Lease away, wherever the frames got lost.
+            return True
         resigns = self.evidence.run.scenario.manners.verify == "resign"
         unanswered = resigns and isinstance(fault, WitnessesCut | WitnessesOff)
         grave = unanswered or fault.delays or fault.strikes_agent or fault.unfits or fault.hands_over or fault.silences

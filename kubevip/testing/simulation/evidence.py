@@ -61,7 +61,7 @@ class Evidence:
         scenario = self.run.scenario
         found = tenures(list(self.run.chronicle.all(Moved)), self.run.end)
         held = [each for each in found if each.address not in scenario.governing]
-        promises = Promises(scenario, mode="spread")
+        promises = Promises(scenario, mode=scenario.mode_of_shared)
         return attrs.evolve(self, promises=promises, tenures=held, addresses=scenario.shared, judged=self.judged)
 
     def violation(self, time: float, kind: str, text: str) -> Violation:

@@ -155,6 +155,8 @@ _SPREAD = (
     | dict.fromkeys((Situation.PREFERRED, Situation.UNVERIFIED, Situation.UNTOLD), Bound.ANY)
     | dict.fromkeys((Situation.YIELDED, Situation.CLAIMED), Bound.ANY)
 )
+# The Lease of a node that nobody hears or finds is taken away before its kernel lets the addresses go.
+_SPREAD_FAST = _SPREAD | {Situation.UNHEARD: Bound.LEASE, Situation.UNHEARD_AWAY: Bound.LEASE}
 TABLE: Mapping[str, Mapping[Situation, Bound]] = {
     "off": _OFF,
     "fast": _FAST,
@@ -163,6 +165,7 @@ TABLE: Mapping[str, Mapping[Situation, Bound]] = {
     "fast, quorum": _FAST | _HOLDING_ON,
     "routed": _ROUTED,
     "spread": _SPREAD,
+    "spread, fast": _SPREAD_FAST,
 }
 
 

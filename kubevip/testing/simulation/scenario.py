@@ -88,7 +88,12 @@ class Scenario:
     @property
     def modes(self) -> tuple[str, ...]:
         """All rows that count: in spread mode there is one for Services besides."""
-        return (self.mode, "spread") if self.manners.spread else (self.mode,)
+        return (self.mode, self.mode_of_shared) if self.manners.spread else (self.mode,)
+
+    @property
+    def mode_of_shared(self) -> str:
+        """The row that counts for what nodes share."""
+        return "spread" if self.failover == "off" else "spread, fast"
 
     @property
     def nodes(self) -> tuple[str, ...]:
