@@ -162,11 +162,15 @@ class Spreading:
             self._pending.add(key)
 
     def version_for(self, write: Write) -> str:
-        """Return the resourceVersion at which a Service is as *write* expects it; empty where it isn't any more."""
+        """Return the resourceVersion at which a Service is as *write* expects it; empty where it isn't any more.
+
+        Its record alone doesn't tell: a write that was decided on for other addresses would drop one that has come back
+        meanwhile, and is this node's again.
+        """
         charge = self._charges.get(write.key)
         if charge is None or charge.uid != write.uid or charge.record != write.expected or not self.term:
             return ""
-        return charge.version
+        return charge.version if charge.addresses == write.addresses else ""
 
     def handing_over(self, write: Write) -> None:
         """*write* is on its way: from now on another node may have what it gives away.
@@ -377,7 +381,7 @@ class Spreading:
                 self._taking[address] = state.cause, silent_by
         if held == before:
             return None
-        return Write(charge.key, charge.uid, charge.record, held, tuple(giving))
+        return Write(charge.key, charge.uid, charge.addresses, charge.record, held, tuple(giving))
 
     def _keeps(self, charge: Charge, address: IPAddress, holder: Holder) -> bool:
         """Tell whether a record goes on to speak of *address*: of another one it does only for another node."""
