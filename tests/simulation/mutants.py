@@ -142,7 +142,7 @@ MUTANTS = {
         ),
         Mutant(
             "who-hands-over-is-taken-for-a-stranger",
-            "kubevip.runtime.keeper",
+            "kubevip.runtime.clearance",
             "if cause in (Cause.VACANT, Cause.MISSED):",
             "if cause is Cause.MISSED:",
             kind="conflicts",
@@ -213,7 +213,7 @@ MUTANTS = {
         ),
         Mutant(
             "an-expired-lease-needs-no-asking",
-            "kubevip.runtime.keeper",
+            "kubevip.runtime.clearance",
             "if cause in (Cause.VACANT, Cause.MISSED):",
             "if cause in (Cause.VACANT, Cause.MISSED, Cause.EXPIRED):",
         ),
