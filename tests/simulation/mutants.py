@@ -85,13 +85,6 @@ MUTANTS = {
             kind="fitness",
         ),
         Mutant(
-            "the-less-preferred-do-not-wait-their-turn",
-            "kubevip.eligibility",
-            "return self._rank(node) * min(self.pauses.turn, 2 * self.pauses.turn / len(self.preferred))",
-            "return 0.0",
-            kind="fitness",
-        ),
-        Mutant(
             "a-request-is-heeded-only-once",
             "kubevip.runtime.fitness",
             "if request is None or (request.term, request.id) in self._answered or self._elector.term is None:",
@@ -138,13 +131,6 @@ MUTANTS = {
             "kubevip.rivalry",
             "if self.policy is Policy.YIELD:\n            return [Step(Act.YIELD, vip, mac)]",
             "if self.policy is not Policy.DEFEND:\n            return [Step(Act.YIELD, vip, mac)]",
-            kind="conflicts",
-        ),
-        Mutant(
-            "who-hands-over-is-taken-for-a-stranger",
-            "kubevip.runtime.keeper",
-            "if cause in (Cause.VACANT, Cause.MISSED):",
-            "if cause is Cause.MISSED:",
             kind="conflicts",
         ),
         Mutant(
