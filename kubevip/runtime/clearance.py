@@ -60,12 +60,14 @@ class _Question:
 class Clearance:
     """Which VIPs may be put on their links. *cleared* is called with those that now may, *contested* with conflicts.
 
-    *ours* returns which of some VIPs are on our links already.
+    *ours* returns which of some VIPs are on our links already; *leads* tells whether a VIP is this node's by its Lease.
+    Before it is, whoever answers may well be its holder.
     """
 
     _announcers: Mapping[Family, Announcer]
     _link_of: LinkOf
     _ours: Callable[[Collection[Vip]], Awaitable[Collection[Vip]]]
+    _leads: Callable[[Vip], bool]
     _cleared: Callable[[Iterable[Vip]], None]
     _contested: Callable[[Collection[Conflict]], None]
 
@@ -191,9 +193,9 @@ class Clearance:
     def _judge(self, vip: Vip, question: _Question, mac: str) -> Conflict | None:
         """Decide when to ask again; return the conflict when it is certain, and news."""
         now = self._now()
-        certain = now >= question.patience_ends
-        question.due = now + (LATER if certain else SOON)
-        if not certain or question.told == mac:
+        patient = now < question.patience_ends
+        question.due = now + (SOON if patient else LATER)
+        if patient or question.told == mac or not self._leads(vip):
             return None
         question.told = mac
         return Conflict(vip, mac, question.manner)

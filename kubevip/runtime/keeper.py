@@ -116,7 +116,12 @@ class Keeper:
             lambda conflict: self.conflicting(conflict),
         )
         self._clearance = Clearance(
-            self._announcers, self._links.get, self._held.find, self._look_at, self._complaints.contested
+            self._announcers,
+            self._links.get,
+            self._held.find,
+            lambda vip: self._mandates.term(vip) is not None,
+            self._look_at,
+            self._complaints.contested,
         )
         self._entitlement = Entitlement(self._mandates, self._held, self._clearance, self._parting)
         self._healing = Healing(self._addresses, self._links, self._mandates, self._held, self._log, self._look_at)
@@ -140,8 +145,10 @@ class Keeper:
 
     def unwant(self, vip: Vip) -> None:
         """Hold *vip* no more; it is removed at once."""
+        led = self._mandates.term(vip) is not None
         if not self._mandates.unassign(vip) and vip not in self._handover.lingering():
             return
+        self._sweep_unless_held(vip, led)
         self._clearance.forget((vip,))
         self._handover.forget((vip,))
         self._look_at((vip,))
@@ -159,6 +166,7 @@ class Keeper:
         """Hold *vip* no more; it stays for another node, told *within* so many seconds, at most *linger* after that."""
         if not self._mandates.unassign(vip):
             return
+        self._sweep_unless_held(vip, True)
         self._clearance.forget((vip,))
         self._parting.pass_on(vip, within)
         self._look_at((vip,))
@@ -167,6 +175,11 @@ class Keeper:
         """Remove what another process of this agent has left of *vips*, which other nodes are to hold now."""
         self._leftovers.stray(vips)
         self._agenda.wake()
+
+    def _sweep_unless_held(self, vip: Vip, led: bool) -> None:
+        """What this process was to hold, and has not come to, may be there from the one before."""
+        if led and vip not in self._held:
+            self.sweep((vip,))
 
     def yield_to(self, vip: Vip, mac: str, pause: float) -> None:
         """Let go of *vip* because of another machine; after *pause* seconds hold it again when that is silent."""

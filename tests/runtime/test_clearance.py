@@ -235,3 +235,33 @@ async def test_where_others_may_announce_it_as_well_nobody_is_asked(
         await anyio.sleep(0.001)
         assert a.present == {VIP, VIP2}
         assert "probe" not in a.verbs(VIP) + a.verbs(VIP2)
+
+
+@virtual
+async def test_who_does_not_lead_yet_tells_of_no_conflict(segment: Segment) -> None:
+    """Whoever answers may be the holder, of whose renewal this node has not heard."""
+    async with keeping(segment, VIP) as a:
+        await hold_elsewhere(segment, VIP, until=1000)
+        a.keeper.campaigning(LEASE, Cause.EXPIRED)
+        await anyio.sleep(PATIENCE + 3 * LATER)
+        assert not a.conflicts
+        assert a.keeper.statistics().conflicts == 0
+        a.lead(cause=None)
+        await anyio.sleep(LATER + 2 * ANSWER_WITHIN)
+        ((_time, conflict),) = a.conflicts
+        assert conflict.manner is Manner.INSIST
+        assert a.present == {VIP}
+
+
+@pytest.mark.parametrize("leave", ["pass_on", "unwant"])
+@virtual
+async def test_what_the_agent_before_left_goes_though_this_one_has_not_come_to_hold_it(
+    segment: Segment, leave: str
+) -> None:
+    async with keeping(segment) as a:
+        await a.host.addresses.put([(VIP, 15)], not_after=float("inf"))
+        a.lead()
+        a.keeper.entrust(VIP, LEASE, Cause.OURS, 0.0)
+        getattr(a.keeper, leave)(VIP)
+        await anyio.sleep(0.01)
+        assert not a.present

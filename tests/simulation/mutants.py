@@ -85,13 +85,6 @@ MUTANTS = {
             kind="fitness",
         ),
         Mutant(
-            "the-less-preferred-do-not-wait-their-turn",
-            "kubevip.eligibility",
-            "return self._rank(node) * min(self.pauses.turn, 2 * self.pauses.turn / len(self.preferred))",
-            "return 0.0",
-            kind="fitness",
-        ),
-        Mutant(
             "a-request-is-heeded-only-once",
             "kubevip.runtime.fitness",
             "if request is None or (request.term, request.id) in self._answered or self._elector.term is None:",
@@ -141,17 +134,10 @@ MUTANTS = {
             kind="conflicts",
         ),
         Mutant(
-            "who-hands-over-is-taken-for-a-stranger",
-            "kubevip.runtime.clearance",
-            "if cause in (Cause.VACANT, Cause.MISSED):",
-            "if cause is Cause.MISSED:",
-            kind="conflicts",
-        ),
-        Mutant(
             "an-answer-that-is-late-is-a-rivals",
             "kubevip.runtime.clearance",
-            "        if not certain or question.told == mac:",
-            "        if question.told == mac:",
+            "        if patient or question.told == mac or not self._leads(vip):",
+            "        if question.told == mac or not self._leads(vip):",
             kind="conflicts",
         ),
         Mutant(
