@@ -137,7 +137,7 @@ MUTANTS = {
             "an-answer-that-is-late-is-a-rivals",
             "kubevip.runtime.clearance",
             "        if patient or question.told == mac or not self._leads(vip):",
-            "        if question.told == mac or not self._leads(vip):",
+            "        if question.told == mac:",
             kind="conflicts",
         ),
         Mutant(
