@@ -19,6 +19,7 @@ import attrs
 from kubevip.assignment import PATIENCE, Assignment, by_name
 from kubevip.charges import Change, Charge, Step, Write
 from kubevip.custody import Custody, Holder
+from kubevip.docket import Docket
 from kubevip.doubts import DOUBTFUL, Doubts
 from kubevip.election import Cause
 from kubevip.lease import older
@@ -48,14 +49,8 @@ class Spreading:
     assignment: Assignment = attrs.field(init=False)
     _doubts: Doubts = attrs.field(init=False)
     _begun: str = attrs.field(default="", init=False)
-    _charges: dict[ServiceKey, Charge] = attrs.field(factory=dict, init=False)
-    _seen: dict[ServiceKey, float] = attrs.field(factory=dict, init=False)
-    # Tuples, since nearly all have one member, and there are thousands.
-    _users: dict[IPAddress, tuple[ServiceKey, ...]] = attrs.field(factory=dict, init=False)
+    _docket: Docket = attrs.field(factory=Docket, init=False)
     _state: dict[IPAddress, Tenure] = attrs.field(factory=dict, init=False)
-    _named: dict[str, set[ServiceKey]] = attrs.field(factory=dict, init=False)
-    _dirty: set[ServiceKey] = attrs.field(factory=set, init=False)
-    _orphans: set[IPAddress] = attrs.field(factory=set, init=False)
     _pending: set[ServiceKey] = attrs.field(factory=set, init=False)
     _timed: dict[ServiceKey, float] = attrs.field(factory=dict, init=False)
     _taking: dict[IPAddress, tuple[Cause, float]] = attrs.field(factory=dict, init=False)
@@ -71,76 +66,51 @@ class Spreading:
 
     def applied(self, charge: Charge, now: float) -> None:
         """A Service asks for addresses."""
-        before = self._charges.get(charge.key)
+        before = self._docket.charges.get(charge.key)
         if before is not None and before.uid == charge.uid:
             if older(charge.version, before.version):
                 # Of the record more is known already; the rest comes again with the next event.
                 charge = attrs.evolve(charge, version=before.version, record=before.record)
             if charge == before:
-                self._charges[charge.key] = charge
+                self._docket.charges[charge.key] = charge
                 return
-        self._replace(before, charge, now)
+        self._put(before, charge, now)
 
     def recorded(self, key: ServiceKey, uid: str, record: Custody | None, version: str, now: float) -> None:
         """An answer of the API server shows the record of a Service at *version*."""
-        before = self._charges.get(key)
+        before = self._docket.charges.get(key)
         if before is not None and before.uid == uid and not older(version, before.version):
-            self._replace(before, attrs.evolve(before, record=record, version=version), now)
+            self._put(before, attrs.evolve(before, record=record, version=version), now)
 
     def deleted(self, key: ServiceKey) -> None:
         """A Service asks for nothing any more."""
-        before = self._charges.get(key)
-        if before is not None:
-            self._forget(before)
+        if key in self._docket.charges:
+            self._docket.drop(key)
             self.assignment.drop(key)
-            for known in (self._charges, self._seen, self._wishes, self._timed):
-                known.pop(key, None)
+            self._wishes.pop(key, None)
+            self._timed.pop(key, None)
             self._pending.discard(key)
             self._doubtful.discard(key)
 
-    def _replace(self, before: Charge | None, charge: Charge, now: float) -> None:
-        if before is not None:
-            self._forget(before)
-            if before.record == charge.record and before.uid == charge.uid:
-                now = self._seen[charge.key]
-        self._charges[charge.key] = charge
-        self._seen[charge.key] = now
+    def _put(self, before: Charge | None, charge: Charge, now: float) -> None:
+        self._docket.put(charge, now)
         if before is None or not charge.is_placed_like(before):
             self.assignment.ask(charge.key, charge.item)
-        for address in charge.addresses:
-            self._users[address] = users = (*self._users.get(address, ()), charge.key)
-            self._dirty.update(users)
-        for node in charge.record.nodes if charge.record else ():
-            self._named.setdefault(node, set()).add(charge.key)
-        self._dirty.add(charge.key)
-
-    def _forget(self, charge: Charge) -> None:
-        for address in charge.addresses:
-            users = tuple(key for key in self._users[address] if key != charge.key)
-            self._dirty.update(users)
-            if users:
-                self._users[address] = users
-            else:
-                del self._users[address]
-                self._orphans.add(address)
-        for node in charge.record.nodes if charge.record else ():
-            self._named.get(node, set()).discard(charge.key)
-        self._dirty.discard(charge.key)
 
     def changed(self, node: str) -> None:
         """More is known of *node* than that it has renewed its Lease."""
-        self._dirty |= self._named.get(node, set())
+        self._docket.touch(node)
         self.assignment.forget_nodes()
 
     def listed(self, nodes: Collection[str], version: str, now: float) -> None:
         """These nodes have Leases, and no others: what is absent counts from now on."""
-        news = set(self.roster.listed(nodes, version, now)) | (self._named.keys() - set(nodes))
+        news = set(self.roster.listed(nodes, version, now)) | (self._docket.nodes - set(nodes))
         for node in sorted(news):
             self.changed(node)
 
     def had_by(self, node: str) -> list[tuple[ServiceKey, IPAddress]]:
         """Return the addresses that *node* has by its present term, each with the Service that says so."""
-        found = [(key, each) for key in self._named.get(node, ()) for each in self._charges[key].addresses]
+        found = [(key, each) for key in self._docket.naming(node) for each in self._docket.charges[key].addresses]
         return [(key, address) for key, address in found if self._has(node, key, address)]
 
     def _has(self, node: str, key: ServiceKey, address: IPAddress) -> bool:
@@ -153,12 +123,12 @@ class Spreading:
         """This node's own Lease says *term* now; empty where this node doesn't lead it."""
         if term != self.term:
             self.term = term
-            self._dirty |= self._named.get(self.node, set())
+            self._docket.touch(self.node)
             self.assignment.forget_nodes()
 
     def wish(self, key: ServiceKey, target: str) -> None:
         """Hand what is held for *key* over to *target*, if it is there and may have it."""
-        if key in self._charges:
+        if key in self._docket.charges:
             self._wishes[key] = target
             self._pending.add(key)
 
@@ -168,7 +138,7 @@ class Spreading:
         Its record alone doesn't tell: a write that was decided on for other addresses would drop one that has come back
         meanwhile, and is this node's again.
         """
-        charge = self._charges.get(write.key)
+        charge = self._docket.charges.get(write.key)
         if charge is None or charge.uid != write.uid or charge.record != write.expected or not self.term:
             return ""
         return charge.version if charge.addresses == write.addresses else ""
@@ -180,43 +150,43 @@ class Spreading:
         """
         for address in write.giving:
             self._given[address] = (write.held[address].turn, write.key)
-        self._dirty.add(write.key)
+        self._docket.due.add(write.key)
 
     # Whose is what
 
     def update(self, now: float) -> list[Change]:
         """Look at all that has changed; return which addresses have come and gone."""
+        docket = self._docket
         if self._timed:
-            self._dirty |= {key for key, until in self._timed.items() if until <= now}
+            docket.due |= {key for key, until in self._timed.items() if until <= now}
         for node in self.roster.lapsed(now):
             self.changed(node)
-        if not self._dirty and not self._orphans:
+        if not docket.due and not docket.orphans:
             return []
-        changes = [
-            self._lose(address) for address in sorted(self._orphans, key=_by_number) if address not in self._users
-        ]
-        self._orphans.clear()
-        for key in by_name(self._dirty):
-            charge = self._charges.get(key)
+        orphans = sorted(docket.orphans, key=_by_number)
+        changes = [self._lose(address) for address in orphans if not docket.is_used(address)]
+        docket.orphans.clear()
+        for key in by_name(docket.due):
+            charge = docket.charges.get(key)
             self._timed.pop(key, None)
             for address in charge.addresses if charge is not None else ():
                 changes.append(self._weigh(address, now))
             if charge is not None:
                 self._file(charge, now)
-        self._dirty.clear()
+        docket.due.clear()
         return [change for change in changes if change is not None]
 
     def _lose(self, address: IPAddress, *, given: bool = False) -> Change | None:
-        if address not in self._users:
+        if not self._docket.is_used(address):
             self._state.pop(address, None)
             self._given.pop(address, None)
         return Change(address, None, given) if self.own.pop(address, None) is not None else None
 
     def _weigh(self, address: IPAddress, now: float) -> Change | None:
-        authority = self._authority(address)
-        charge = self._charges[authority]
+        authority = self._docket.authority(address)
+        charge = self._docket.charges[authority]
         holder = charge.record.holder(address) if charge.record is not None else None
-        fate, until = (None, math.inf) if holder is None else self._fate(holder, self._seen[authority], now)
+        fate, until = (None, math.inf) if holder is None else self._fate(holder, self._docket.seen[authority], now)
         before = self._state.get(address)
         self._state[address] = Tenure(authority, holder, fate, until)
         if until < math.inf:
@@ -244,7 +214,7 @@ class Spreading:
         if address not in self._given or not self._names_us(charge, address):
             return False
         turn, key = self._given[address]
-        given_by = self._charges.get(key)
+        given_by = self._docket.charges.get(key)
         if given_by is None or not self._names_us(given_by, address):
             # That record is no more: the authority's has to be written.
             key = self._state[address].authority
@@ -259,13 +229,6 @@ class Spreading:
             return self.roster.fate(holder, seen, now)
         # Of its own terms a node knows best; while it has none it decides nothing.
         return (Fate.LIVE if holder.term == self.term or not self.term else Fate.BURIED), math.inf
-
-    def _authority(self, address: IPAddress) -> ServiceKey:
-        keys = self._users[address]
-        if len(keys) == 1:
-            return keys[0]
-        users = [self._charges[key] for key in keys]
-        return min(users, key=lambda each: (-turn_of(each, address), each.created, each.key)).key
 
     def _lead_of(self, charge: Charge) -> IPAddress | None:
         """Return the first of its addresses for which the Service is the authority: the others follow it."""
@@ -308,7 +271,7 @@ class Spreading:
         if self._begun != self.term:
             self._begun = self.term
             self.assignment.begin(now)
-        found, later = self.assignment.taken(now, self._named.get(self.node, ()))
+        found, later = self.assignment.taken(now, self._docket.naming(self.node))
         if self.alone and len(placement.nodes) > 1:
             found, due = self.assignment.overdue(found, now)
             later = min(later, due)
@@ -317,7 +280,7 @@ class Spreading:
         for key in by_name(self._pending - busy):
             if len(writes) >= most:
                 break
-            write = self._write(self._charges[key], False, placement) if key not in taken else None
+            write = self._write(self._docket.charges[key], False, placement) if key not in taken else None
             if write is not None:
                 writes.append(write)
             else:
@@ -325,9 +288,9 @@ class Spreading:
         if not self._pending:
             # An empty set keeps the room of thousands otherwise.
             self._pending.clear()
-        takes = (self._write(self._charges[key], True, placement) for key in taken)
+        takes = (self._write(self._docket.charges[key], True, placement) for key in taken)
         writes += itertools.islice(filter(None, takes), most - len(writes))
-        tenures = (self._state[address] for key in self._doubtful for address in self._charges[key].addresses)
+        tenures = (self._state[address] for key in self._doubtful for address in self._docket.charges[key].addresses)
         doubts, due = self._doubts.steps(tenures, placement, now)
         return [*doubts, *writes], min(again, later, due)
 
