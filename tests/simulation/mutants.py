@@ -3,7 +3,8 @@
 Where two lines guard one promise (an elector tells the end of a term, and a keeper looks at the clock itself), neither
 of them alone is a bug that anybody could see, and none of them is here.
 
-``python tests/simulation/mutants.py [NAME ...]`` looks for each of them (all, unless named) within its number of seeds.
+``python tests/simulation/mutants.py [NAME ...]`` looks for each of them (all, unless named) within its number of seeds,
+or by its test.
 ``python tests/simulation/mutants.py --within NAME [arguments of python -m kubevip.testing.simulation]`` runs the
 simulation in a process where one line of one module is another one. The module is compiled from the changed text; no
 file is written, not even bytecode.
@@ -26,7 +27,10 @@ import attrs
 
 @attrs.frozen
 class Mutant:
-    """In *module*, *right* is *wrong*. It is found with *failover*, in scenarios of *kind*, within *budget* seeds."""
+    """In *module*, *right* is *wrong*. It is found with *failover*, in scenarios of *kind*, within *budget* seeds.
+
+    Where it takes a scenario that seeds hardly ever draw, a *test* beside this module finds it: its file and its name.
+    """
 
     name: str
     module: str
@@ -35,6 +39,7 @@ class Mutant:
     failover: str = "off"
     budget: int = 300
     kind: str = "plain"
+    test: str = ""
 
     def change(self, source: str) -> str:
         """Return *source* with the bug in it."""
@@ -370,6 +375,36 @@ MUTANTS = {
             "if orders is None or orders.term == self._spreading.term:",
             kind="spread",
         ),
+        Mutant(
+            "answers-for-what-a-missing-node-has-say-nothing",
+            "kubevip.runtime.inquest",
+            "silent = 0 if answered else silent + 1",
+            "silent = silent + 1",
+            failover="fast",
+            kind="spread",
+        ),
+        Mutant(
+            "nodes-that-are-cut-off-judge-others",
+            "kubevip.runtime.inquest",
+            "return lately or self._lookout.has_company(link, now, but=node)",
+            "return True",
+            test="test_spread_beats.py::test_two_nodes_without_a_witness_wait_for_the_lease",
+        ),
+        Mutant(
+            "a-node-that-is-cut-off-keeps-what-it-has",
+            "kubevip.runtime.nodepulse",
+            "if self._term is not None and self._asked == self._term.expires:",
+            "if self._term is None:",
+            test="test_spread_beats.py::test_node_that_is_cut_off_from_everything_has_nothing_before_others_may_meet_it",
+        ),
+        Mutant(
+            "the-term-of-a-missing-node-is-over-without-a-write",
+            "kubevip.roster",
+            "return (Fate.LIVE if now < end else Fate.SILENT), math.inf",
+            "return (Fate.LIVE if now < end else Fate.BURIED if known.missed else Fate.SILENT), math.inf",
+            failover="fast",
+            kind="spread",
+        ),
     )
 }
 
@@ -408,11 +443,11 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 def run_with(mutant: Mutant, *, timeout: float = 1800) -> subprocess.CompletedProcess[str]:
-    """Run the simulation with *mutant* in a process of its own, until it is found or its budget is spent."""
+    """Run what finds *mutant* with it, in a process of its own, until it is found or its budget is spent."""
     mode = ("--failover", mutant.failover, "--on-api-loss", "fence", "--kind", mutant.kind)
-    asked = (*mode, "--count", str(mutant.budget), "--jobs", "1", "--patience", "1")
+    seeds = (*mode, "--count", str(mutant.budget), "--jobs", "1", "--patience", "1")
     return subprocess.run(
-        [sys.executable, __file__, "--within", mutant.name, *asked],
+        [sys.executable, __file__, "--within", mutant.name, *([] if mutant.test else seeds)],
         env={**os.environ, "PYTHONHASHSEED": "0"},
         capture_output=True,
         text=True,
@@ -424,9 +459,9 @@ def run_with(mutant: Mutant, *, timeout: float = 1800) -> subprocess.CompletedPr
 def found_in(done: subprocess.CompletedProcess[str]) -> str:
     """Return the first line that tells what was broken; empty where nothing was.
 
-    :raises RuntimeError: if the simulation itself has failed.
+    :raises RuntimeError: if the simulation, or the test, could not be run.
     """
-    told = next((line for line in done.stdout.splitlines() if line.startswith("seed ")), "")
+    told = next((line for line in done.stdout.splitlines() if line.startswith(("seed ", "FAILED "))), "")
     if done.returncode != bool(told):
         raise RuntimeError(f"the simulation ended with {done.returncode}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
     return told
@@ -440,13 +475,18 @@ def _find_all(names: Sequence[str]) -> int:
         for mutant, done in zip(mutants, pool.map(run_with, mutants), strict=True):
             told = found_in(done)
             missed += not told
-            print(f"{mutant.name} ({mutant.module}): {told or f'not found within {mutant.budget} seeds'}", flush=True)
+            missing = f"not found by {mutant.test}" if mutant.test else f"not found within {mutant.budget} seeds"
+            print(f"{mutant.name} ({mutant.module}): {told or missing}", flush=True)
     print(f"{len(mutants) - missed} of {len(mutants)} found")
     return missed
 
 
 def _run_within(mutant: Mutant) -> None:
     sys.meta_path.insert(0, _Finder(mutant))
+    if mutant.test and not sys.argv[1:]:
+        sys.argv[1:] = ["-q", "-p", "no:cacheprovider", str(Path(__file__).parent / mutant.test)]
+        runpy.run_module("pytest", run_name="__main__", alter_sys=True)
+        return
     runpy.run_module("kubevip.testing.simulation", run_name="__main__", alter_sys=True)
 
 
