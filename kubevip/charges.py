@@ -47,10 +47,14 @@ class Charge:
 
 @attrs.frozen
 class Write:
-    """Write *held* into the record of the Service *key*, if that still is *expected*; *giving* is handed over by it."""
+    """Write *held* into the record of the Service *key*, if that still is *expected*; *giving* is handed over by it.
+
+    *addresses* are what the Service asked for when this was decided on.
+    """
 
     key: ServiceKey
     uid: str
+    addresses: tuple[IPAddress, ...]
     expected: Custody | None
     held: Mapping[IPAddress, Holder]
     giving: tuple[IPAddress, ...] = ()

@@ -16,18 +16,17 @@ from collections.abc import Set as AbstractSet
 
 import attrs
 
-from kubevip.assignment import PATIENCE, Assignment, best_first, by_name
-from kubevip.charges import Bury, Change, Charge, Look, Step, Write
+from kubevip.assignment import PATIENCE, Assignment, by_name
+from kubevip.charges import Change, Charge, Step, Write
 from kubevip.custody import Custody, Holder
+from kubevip.doubts import DOUBTFUL, Doubts
 from kubevip.election import Cause
 from kubevip.lease import older
 from kubevip.model import IPAddress, ServiceKey
-from kubevip.placement import Item, Placement
+from kubevip.placement import Placement
 from kubevip.roster import Fate, Roster
 from kubevip.tenure import Tenure, cause_of, turn_of
 
-# Candidates for taking a silent Lease away go one after the other, so many seconds apart.
-TURN = 0.05
 # So many records are to be written at once.
 SLICE = 64
 
@@ -47,6 +46,7 @@ class Spreading:
     alone: bool = attrs.field(default=False, init=False)
     own: dict[IPAddress, Holder] = attrs.field(factory=dict, init=False)
     assignment: Assignment = attrs.field(init=False)
+    _doubts: Doubts = attrs.field(init=False)
     _begun: str = attrs.field(default="", init=False)
     _charges: dict[ServiceKey, Charge] = attrs.field(factory=dict, init=False)
     _seen: dict[ServiceKey, float] = attrs.field(factory=dict, init=False)
@@ -65,6 +65,7 @@ class Spreading:
 
     def __attrs_post_init__(self) -> None:
         self.assignment = Assignment(self.node, self.roster, self.patience)
+        self._doubts = Doubts(self.node, self.roster)
 
     # What it is told
 
@@ -162,11 +163,15 @@ class Spreading:
             self._pending.add(key)
 
     def version_for(self, write: Write) -> str:
-        """Return the resourceVersion at which a Service is as *write* expects it; empty where it isn't any more."""
+        """Return the resourceVersion at which a Service is as *write* expects it; empty where it isn't any more.
+
+        Its record alone doesn't tell: a write that was decided on for other addresses would drop one that has come back
+        meanwhile, and is this node's again.
+        """
         charge = self._charges.get(write.key)
         if charge is None or charge.uid != write.uid or charge.record != write.expected or not self.term:
             return ""
-        return charge.version
+        return charge.version if charge.addresses == write.addresses else ""
 
     def handing_over(self, write: Write) -> None:
         """*write* is on its way: from now on another node may have what it gives away.
@@ -281,7 +286,7 @@ class Spreading:
                 # It has been fulfilled, or is for another node to heed.
                 self._wishes.pop(charge.key, None)
         self._pending.add(charge.key)
-        if {self._state[address].fate for address in charge.addresses} & {Fate.SILENT, Fate.UNSURE}:
+        if DOUBTFUL & {self._state[address].fate for address in charge.addresses}:
             self._doubtful.add(charge.key)
         else:
             self._doubtful.discard(charge.key)
@@ -322,34 +327,9 @@ class Spreading:
             self._pending.clear()
         takes = (self._write(self._charges[key], True, placement) for key in taken)
         writes += itertools.islice(filter(None, takes), most - len(writes))
-        doubts, due = self._doubts(placement, now)
+        tenures = (self._state[address] for key in self._doubtful for address in self._charges[key].addresses)
+        doubts, due = self._doubts.steps(tenures, placement, now)
         return [*doubts, *writes], min(again, later, due)
-
-    def _doubts(self, placement: Placement, now: float) -> tuple[list[Step], float]:
-        """Return what has to be found out about terms that may be over, and when to ask for more."""
-        fates: dict[str, set[Fate]] = {}
-        for key in self._doubtful:
-            for address in self._charges[key].addresses:
-                state = self._state[address]
-                if state.holder is not None and state.fate in (Fate.SILENT, Fate.UNSURE):
-                    fates.setdefault(state.holder.node, set()).add(state.fate)
-        steps: list[Step] = []
-        again = math.inf
-        for node, doubts in sorted(fates.items()):
-            record = self.roster.record(node)
-            due = self.roster.ends(node) + TURN * self._rank(node, placement)
-            if Fate.UNSURE in doubts or record is None:
-                steps.append(Look(node))
-            elif now >= due:
-                steps.append(Bury(node, record))
-            else:
-                again = min(again, due)
-        return steps, again
-
-    def _rank(self, node: str, placement: Placement) -> int:
-        grave = Item(key=f"Lease of {node}")
-        names = [each.name for each in best_first(grave, placement.nodes.values()) if each.name != node]
-        return names.index(self.node) if self.node in names else len(names)
 
     def _write(self, charge: Charge, takes: bool, placement: Placement) -> Write | None:
         """Return what the record of a Service has to become, as far as that is this node's to say."""
@@ -377,7 +357,7 @@ class Spreading:
                 self._taking[address] = state.cause, silent_by
         if held == before:
             return None
-        return Write(charge.key, charge.uid, charge.record, held, tuple(giving))
+        return Write(charge.key, charge.uid, charge.addresses, charge.record, held, tuple(giving))
 
     def _keeps(self, charge: Charge, address: IPAddress, holder: Holder) -> bool:
         """Tell whether a record goes on to speak of *address*: of another one it does only for another node."""

@@ -369,7 +369,7 @@ class Spread:
             return
         found = await self._records.read(write.key)
         self._spreading.recorded(write.key, found.uid, found.record, found.version, self._now())
-        if found.uid == write.uid and found.record == write.expected and self._spreading.term:
+        if found.version == self._spreading.version_for(write):
             self._written(write, await self._records.write(found, record))
 
     def _written(self, write: Write, found: Found) -> None:

@@ -20,6 +20,7 @@ from collections.abc import Set as AbstractSet
 import anyio
 import attrs
 
+from kubevip.election import Cause
 from kubevip.model import Family, Vip
 from kubevip.runtime.announcer import Announcer
 from kubevip.runtime.wire import LinkOf, ask
@@ -98,6 +99,21 @@ class Clearance:
         self._clear.discard(vip)
         self._questions[vip] = _Question(Manner.YIELD, now, now + pause, mac)
         self._wake.set()
+
+    def come_by(
+        self, vips: Collection[Vip], cause: Cause, of_strangers: Manner = Manner.YIELD, silent_by: float = 0.0
+    ) -> None:
+        """Ask for *vips* what is to be asked where this node comes by them for *cause*.
+
+        *of_strangers* is what to do about whoever answers where no holder was known. *silent_by* is that of ``seek``.
+        """
+        if cause in (Cause.VACANT, Cause.MISSED):
+            # Of a missed holder's addresses has been asked just now.
+            self.grant(vips)
+        elif cause is Cause.OURS:
+            self.adopt(vips)
+        else:
+            self.seek(vips, Manner.INSIST if cause is Cause.EXPIRED else of_strangers, silent_by)
 
     def grant(self, vips: Iterable[Vip]) -> None:
         """Let *vips* be taken without asking."""

@@ -19,7 +19,7 @@ import attrs
 from kubevip import reconcile
 from kubevip.election import Cause, Standing
 from kubevip.lease import Timing
-from kubevip.model import Family, IPAddress, LeaseKey, Term, Vip
+from kubevip.model import Family, LeaseKey, Term, Vip
 from kubevip.ports import Addresses, Links
 from kubevip.reconcile import Hold
 from kubevip.runtime.agenda import Agenda
@@ -28,6 +28,7 @@ from kubevip.runtime.clearance import Clearance, Conflict, Manner
 from kubevip.runtime.complaints import Complaints
 from kubevip.runtime.entitlement import Entitlement
 from kubevip.runtime.handover import Handover
+from kubevip.runtime.healing import Healing
 from kubevip.runtime.holdings import Holdings
 from kubevip.runtime.leftovers import Leftovers
 from kubevip.runtime.mandates import Mandates
@@ -95,7 +96,7 @@ class Keeper:
     _parting: Parting = attrs.field(init=False)
     _entitlement: Entitlement = attrs.field(init=False)
     _complaints: Complaints = attrs.field(init=False)
-    _healed: int = attrs.field(default=0, init=False)
+    _healing: Healing = attrs.field(init=False)
     _busy_since: float | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -123,6 +124,7 @@ class Keeper:
             self._complaints.contested,
         )
         self._entitlement = Entitlement(self._mandates, self._held, self._clearance, self._parting)
+        self._healing = Healing(self._addresses, self._links, self._mandates, self._held, self._log, self._look_at)
         self._agenda = Agenda(self._entitlement.renewals_among, self._entitlement.arrivals_among)
         for announcer in self._announcers.values():
             announcer.may_announce, announcer.refuted = self.may_announce, self.reannounce
@@ -154,7 +156,7 @@ class Keeper:
     def entrust(self, vip: Vip, lease: LeaseKey, cause: Cause, silent_by: float) -> None:
         """Hold *vip* whenever this node leads *lease*, as it may already; it has come by the address for *cause*."""
         self.want(vip, lease)
-        self._clear((vip,), cause, Manner.YIELD, silent_by)
+        self._clearance.come_by((vip,), cause, silent_by=silent_by)
 
     def watch_for(self, vips: Collection[Vip]) -> None:
         """Look out for successors of *vips*, which are about to be passed on."""
@@ -195,16 +197,7 @@ class Keeper:
         the Lease says nothing: its last holder may not have had them.
         """
         vips = [vip for vip in self._mandates.governed_by(lease) if vip not in strange]
-        self._clear(vips, cause, Manner.INSIST if self._leftovers.knows(lease) else Manner.YIELD)
-
-    def _clear(self, vips: Collection[Vip], cause: Cause, of_strangers: Manner, silent_by: float = 0.0) -> None:
-        if cause in (Cause.VACANT, Cause.MISSED):
-            # Of a missed holder's addresses has been asked just now.
-            self._clearance.grant(vips)
-        elif cause is Cause.OURS:
-            self._clearance.adopt(vips)
-        else:
-            self._clearance.seek(vips, Manner.INSIST if cause is Cause.EXPIRED else of_strangers, silent_by)
+        self._clearance.come_by(vips, cause, Manner.INSIST if self._leftovers.knows(lease) else Manner.YIELD)
 
     def standing(self, lease: LeaseKey, standing: Standing, term: Term | None) -> None:
         """Where this node stands in the election for *lease* now."""
@@ -325,7 +318,7 @@ class Keeper:
             failing=self._retry.failing(),
             contested=self._clearance.contested(),
             lingering=self._handover.count,
-            healed=self._healed,
+            healed=self._healing.healed,
             conflicts=self._complaints.conflicts,
             busy=0.0 if self._busy_since is None else self._now() - self._busy_since,
         )
@@ -334,8 +327,7 @@ class Keeper:
 
     async def run(self) -> None:
         """Hold what is to be held, until cancelled."""
-        unsubscribe = (self._addresses.subscribe(self._removed), self._links.subscribe(self._link_changed))
-        try:
+        with self._healing.watch():
             async with anyio.create_task_group() as tasks:
                 for part in (self._clearance, self._handover, self._parting, self._retry):
                     tasks.start_soon(part.run)
@@ -347,9 +339,6 @@ class Keeper:
                     await self._reconcile()
                     self._busy_since = None
                     await self._wait()
-        finally:
-            for end in unsubscribe:
-                end()
 
     async def _reconcile(self) -> None:
         dirty = self._agenda.take()
@@ -388,23 +377,6 @@ class Keeper:
         self._retry.forget_all(step.vip for step in steps if step.vip not in unfinished)
         self._look_at(outcome.late)
         self._complaints.failed(outcome.failed, "holding")
-
-    # What happens to it
-
-    def _removed(self, address: IPAddress, interface: str) -> None:
-        gone = self._held.lost(address, interface, self._now())
-        for vip, reason in gone.items():
-            if self._mandates.term(vip) is not None:
-                self._healed += 1
-                self._log.write(logging.WARNING, "putting back", (vip,), reason=reason)
-        self._look_at(gone)
-
-    def _link_changed(self, name: str) -> None:
-        vips = [vip for vip in self._mandates.all() if vip.interface == name]
-        self._held.uncertain(vips)
-        if vips:
-            log.info("the interface has changed", extra={"interface": name})
-        self._look_at(vips)
 
     def _look_at(self, vips: Iterable[Vip]) -> None:
         self._agenda.add(vips)

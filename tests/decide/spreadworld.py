@@ -356,7 +356,7 @@ class World:
             over()
             return
         agent.spreading.recorded(step.key, found.uid, found.record, found.version, self.clock(agent))
-        if found.uid != step.uid or found.record != step.expected or not agent.spreading.term:
+        if found.version != agent.spreading.version_for(step):
             over()
             return
         if step.giving:

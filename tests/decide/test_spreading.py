@@ -9,7 +9,7 @@ from collections import Counter
 import attrs
 import pytest
 
-from kubevip.charges import Charge
+from kubevip.charges import Charge, Write
 from kubevip.custody import Custody
 from kubevip.model import IPAddress, ServiceKey
 from tests.decide.spreadworld import TIMING, World, holder
@@ -205,3 +205,17 @@ def test_a_fleet_that_was_cut_off_buries_nobody_when_it_is_back() -> None:
         world.pause(agent, 20)
     world.run(45)
     assert {each: world.owners(each) for each in addresses(world)} == before
+
+
+def test_a_write_for_other_addresses_than_a_service_asks_for_now_is_not_wanted() -> None:
+    world = World(8, 1, faults=False)
+    world.apply(service(1))
+    world.run(5)
+    agent = world.agents["n0"]
+    asked, now = world.services[ServiceKey("default", "s1")], world.clock(agent)
+    agent.spreading.applied(attrs.evolve(asked, addresses=(address(2),), version="2001"), now)
+    agent.spreading.update(now)
+    (write,) = (step for step in agent.spreading.steps(now)[0] if isinstance(step, Write))
+    assert agent.spreading.version_for(write) == "2001"
+    agent.spreading.applied(attrs.evolve(asked, version="2002"), now)
+    assert agent.spreading.version_for(write) == ""

@@ -136,8 +136,8 @@ MUTANTS = {
         Mutant(
             "an-answer-that-is-late-is-a-rivals",
             "kubevip.runtime.clearance",
-            "        if not certain or question.told == mac:",
-            "        if question.told == mac:",
+            "if patient or question.told == mac or not self._leads(vip):",
+            "if question.told == mac:",
             kind="conflicts",
         ),
         Mutant(
@@ -199,7 +199,7 @@ MUTANTS = {
         ),
         Mutant(
             "an-expired-lease-needs-no-asking",
-            "kubevip.runtime.keeper",
+            "kubevip.runtime.clearance",
             "if cause in (Cause.VACANT, Cause.MISSED):",
             "if cause in (Cause.VACANT, Cause.MISSED, Cause.EXPIRED):",
         ),

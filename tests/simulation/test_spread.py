@@ -11,7 +11,8 @@ from kubevip.testing.simulation.faults_api import ApiCut, ApiSlow
 from kubevip.testing.simulation.faults_fitness import Cordoned
 from kubevip.testing.simulation.faults_node import LinkDown
 from kubevip.testing.simulation.faults_stored import EndpointsGone
-from kubevip.testing.simulation.server import SERVICES, ApiServer
+from kubevip.testing.simulation.recording import Recorded
+from kubevip.testing.simulation.server import SERVICES, Answer, ApiServer, Request
 from kubevip.testing.simulation.world import ServicePlan, World
 from tests.simulation.spread import (
     FIRST,
@@ -234,3 +235,32 @@ def test_nodes_that_start_one_after_the_other_get_their_part() -> None:
         assert max(loads(world).values()) <= 1.25 * 60 / 4
 
     in_fleet(scenario(4, plans(60)), story)
+
+
+def test_a_write_that_was_meant_for_other_addresses_drops_none_that_has_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (plan,) = plans(1)
+    back: list[World] = []
+    answer = ApiServer.answer
+
+    def change_back_first(server: ApiServer, request: Request) -> Answer:
+        if request.method == "PATCH" and "/services/" in request.path and back:
+            back.pop().change_service(plan)
+        return answer(server, request)
+
+    monkeypatch.setattr(ApiServer, "answer", change_back_first)
+
+    async def story(world: World) -> None:
+        await settled(world, 3)
+        await anyio.sleep(1)
+        before = holders(world)
+        back.append(world)
+        world.change_service(attrs.evolve(plan, addresses=(FIRST + 100,)))
+        await anyio.sleep(2)
+        assert not back
+        assert holders(world) == before
+        for written in world.chronicle.all(Recorded):
+            assert not written.writer or FIRST in dict(written.held)
+
+    in_fleet(scenario(3, (plan,)), story)
