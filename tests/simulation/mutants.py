@@ -274,8 +274,8 @@ MUTANTS = {
         Mutant(
             "nobody-is-ever-missed",
             "kubevip.heartbeat",
-            "return self._silent_for(now, MISSED + self.rank(now))",
-            "return self._silent_for(now, 1000 * MISSED + self.rank(now))",
+            "return self.silent_for(now, MISSED + self.rank(now))",
+            "return self.silent_for(now, 1000 * MISSED + self.rank(now))",
             failover="fast",
         ),
         Mutant(
