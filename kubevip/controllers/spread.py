@@ -17,14 +17,15 @@ import anyio.abc
 import attrs
 
 from kubevip.assignment import SpreadStatistics
-from kubevip.charges import Bury, Change, Look, Step, Write, charge_of
+from kubevip.charges import Change, Step, Write, charge_of
 from kubevip.controllers.fleet import Fleet
-from kubevip.custody import Custody, Facts, Orders
+from kubevip.controllers.registrar import Registrar
+from kubevip.custody import Facts, Orders
 from kubevip.election import Cause, Standing
 from kubevip.errors import ApiError, Conflict, NotFound
 from kubevip.kube.nodeleases import NodeLeases
-from kubevip.kube.records import Found, Records
-from kubevip.lease import RELEASED_DURATION, Claim, Record, Timing
+from kubevip.kube.records import Records
+from kubevip.lease import Claim, Record, Timing
 from kubevip.model import IPAddress, LeaseKey, ServiceKey, Term, Vip
 from kubevip.placement import Network
 from kubevip.ports import Observation
@@ -81,6 +82,7 @@ class Spread:
     lease_of_node: LeaseKey = attrs.field(init=False)
     _spreading: Spreading = attrs.field(init=False)
     _roster: Roster = attrs.field(init=False)
+    _registrar: Registrar = attrs.field(init=False)
     _vips: dict[IPAddress, Vip] = attrs.field(factory=dict, init=False)
     _leaving: dict[IPAddress, Vip] = attrs.field(factory=dict, init=False)
     _entrusted: dict[IPAddress, Vip] = attrs.field(factory=dict, init=False)
@@ -88,7 +90,6 @@ class Spread:
     _causes: dict[IPAddress, Change] = attrs.field(factory=dict, init=False)
     _flying: set[ServiceKey | str] = attrs.field(factory=set, init=False)
     _retry: Retry[ServiceKey | str] = attrs.field(init=False)
-    _moves: dict[str, int] = attrs.field(factory=lambda: {"taken": 0, "handed_over": 0, "buried": 0}, init=False)
     _departing: bool = attrs.field(default=False, init=False)
     _heeded: str = attrs.field(default="", init=False)
     _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
@@ -96,6 +97,7 @@ class Spread:
     def __attrs_post_init__(self) -> None:
         self._roster = Roster(self.timing.duration)
         self._spreading = Spreading(self.node, self._roster)
+        self._registrar = Registrar(self._leases, self._records, self._spreading, self._apply)
         self.lease_of_node = self._leases.of(self.node)
         self._leases.saw, self._leases.listed = self._saw, self._listed
         self._retry = Retry(lambda keys: self._try_again(keys))
@@ -333,7 +335,7 @@ class Spread:
         try:
             async with limiter:
                 with anyio.fail_after(self.timing.attempt_timeout):
-                    await self._carry_out(step)
+                    await self._registrar.carry_out(step)
         except (Conflict, NotFound) as error:
             # Somebody else was first; what it is like now will be seen.
             log.debug("overtaken", extra={"object": str(key), "reason": str(error)})
@@ -345,69 +347,13 @@ class Spread:
             self._flying.discard(key)
             self._apply()
 
-    async def _carry_out(self, step: Step) -> None:
-        match step:
-            case Write():
-                await self._write(step)
-            case Bury(node, base):
-                await self._bury(node, base)
-            case Look(node):
-                asked = self._now()
-                self._roster.read(node, await self._leases.read(self._leases.of(node)), asked, self._now())
-                self._spreading.changed(node)
-
-    async def _write(self, write: Write) -> None:
-        version, record = self._spreading.version_for(write), Custody(write.uid, write.held)
-        if not version:
-            return
-        if write.giving:
-            self._spreading.handing_over(write)
-            self._apply()
-        swapped = await self._records.swap(write.key, version, record)
-        if swapped is not None:
-            self._written(write, swapped)
-            return
-        found = await self._records.read(write.key)
-        self._spreading.recorded(write.key, found.uid, found.record, found.version, self._now())
-        if found.version == self._spreading.version_for(write):
-            self._written(write, await self._records.write(found, record))
-
-    def _written(self, write: Write, found: Found) -> None:
-        self._spreading.recorded(write.key, found.uid, found.record, found.version, self._now())
-        self._count(write)
-
-    def _count(self, write: Write) -> None:
-        service = str(write.key)
-        for address, holder in write.held.items():
-            before = write.expected.holder(address) if write.expected is not None else None
-            if before == holder:
-                continue
-            vip = str(address)
-            if address in write.giving:
-                self._moves["handed_over"] += 1
-                log.info("handed over", extra={"vip": vip, "service": service, "holder": holder.node})
-            elif holder.node == self.node:
-                self._moves["taken"] += 1
-                log.info("taken", extra={"vip": vip, "service": service, "from": before.node if before else ""})
-
-    async def _bury(self, node: str, base: Record) -> None:
-        facts = Facts.parse(base.word)
-        word = str(Facts(term=facts.term)) if facts is not None else ""
-        claim = Claim("", RELEASED_DURATION, base.transitions, fresh=True, word=word)
-        what = "is gone" if self._roster.misses(node) else "has not renewed its Lease"
-        record = await self._leases.write(self._leases.of(node), claim, base)
-        self._moves["buried"] += 1
-        log.warning("a node %s: others take its addresses", what, extra={"node": node})
-        self._roster.saw(node, record, record.version, self._now())
-        self._spreading.changed(node)
-
     # Telling
 
     def statistics(self) -> SpreadStatistics:
         """Return a snapshot."""
         present = tuple(sorted(self._roster.present(self._now())))
         loads = Counter(self._spreading.assignment.on.values())
-        return SpreadStatistics(self._spreading.term, present, loads, len(self._spreading.own), dict(self._moves))
+        return SpreadStatistics(self._spreading.term, present, loads, len(self._spreading.own), self._registrar.moves)
 
     @staticmethod
     def _now() -> float:

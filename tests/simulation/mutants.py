@@ -136,8 +136,8 @@ MUTANTS = {
         Mutant(
             "an-answer-that-is-late-is-a-rivals",
             "kubevip.runtime.clearance",
-            "if patient or question.told == mac or not self._leads(vip):",
-            "if question.told == mac:",
+            "        if patient or question.told == mac or not self._leads(vip):",
+            "        if question.told == mac:",
             kind="conflicts",
         ),
         Mutant(
