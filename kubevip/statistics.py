@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterable, Mapping
 
 import attrs
 
-from kubevip.assignment import SpreadStatistics
 from kubevip.backend import Peering, silence
 from kubevip.controllers.annotated import AnnotationStatistics
 from kubevip.controllers.health import HealthStatistics
@@ -18,6 +17,7 @@ from kubevip.runtime.guarding import GuardStatistics
 from kubevip.runtime.keeper import KeeperStatistics
 from kubevip.runtime.pulse import PulseStatistics
 from kubevip.runtime.verifying import VerifierStatistics
+from kubevip.spread.assignment import SpreadStatistics
 
 # A netlink request that takes longer than this many seconds will not come back: the process is better started anew.
 STUCK_AFTER = 30.0

@@ -25,7 +25,7 @@ from kubevip.kube.spreadview import Survey, survey
 from kubevip.model import LeaseKey, ServiceKey
 from kubevip.placement import Move
 from kubevip.ports import Api
-from kubevip.rebalancing import rebalance
+from kubevip.spread.rebalancing import rebalance
 
 # So many Services are on their way at once, and so often is looked whether they have arrived, in seconds.
 AT_ONCE = 10

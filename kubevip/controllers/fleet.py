@@ -7,8 +7,8 @@ import attrs
 
 from kubevip.lease import Record
 from kubevip.model import IPAddress, ServiceKey, Vip
-from kubevip.roster import Roster
-from kubevip.spreading import Spreading
+from kubevip.spread.roster import Roster
+from kubevip.spread.spreading import Spreading
 
 
 @attrs.define(eq=False)

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
-from kubevip.charges import Bury, Look, Step, Write
 from kubevip.custody import Custody, Facts
 from kubevip.kube.nodeleases import NodeLeases
 from kubevip.kube.records import Found, Records
 from kubevip.lease import RELEASED_DURATION, Claim, Record
-from kubevip.roster import Roster
-from kubevip.spreading import Spreading
+from kubevip.spread.charges import Bury, Look, Step, Write
+from kubevip.spread.roster import Roster
+from kubevip.spread.spreading import Spreading
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Spread mode: acts on what ``kubevip.spreading`` decides, by writes to the API server and by what the keeper holds.
+"""Spread mode: acts on what ``kubevip.spread`` decides, by writes to the API server and by what the keeper holds.
 
 It stands in three places. As the ``Governance`` of addresses it learns what Services ask for; as their ``Holding`` it
 lets the keeper have only what is this node's; and as the ``Follower`` of the election for this node's own Lease it
@@ -16,8 +16,6 @@ import anyio
 import anyio.abc
 import attrs
 
-from kubevip.assignment import SpreadStatistics
-from kubevip.charges import Change, Step, Write, charge_of
 from kubevip.controllers.fleet import Fleet
 from kubevip.controllers.registrar import Registrar
 from kubevip.custody import Facts, Orders
@@ -29,11 +27,13 @@ from kubevip.lease import Claim, Record, Timing
 from kubevip.model import IPAddress, LeaseKey, ServiceKey, Term, Vip
 from kubevip.placement import Network
 from kubevip.ports import Observation
-from kubevip.roster import Roster
 from kubevip.runtime.keeper import Keeper
 from kubevip.runtime.retry import Retry
 from kubevip.service import Endpoints, ServiceView
-from kubevip.spreading import Spreading
+from kubevip.spread.assignment import SpreadStatistics
+from kubevip.spread.charges import Change, Step, Write, charge_of
+from kubevip.spread.roster import Roster
+from kubevip.spread.spreading import Spreading
 
 log = logging.getLogger(__name__)
 

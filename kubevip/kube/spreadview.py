@@ -7,7 +7,6 @@ from typing import TypeVar
 import attrs
 import msgspec
 
-from kubevip.charges import charge_of
 from kubevip.custody import HOLDER
 from kubevip.errors import ApiUnavailable
 from kubevip.kube.convert import slice_endpoints, slice_owner, to_view
@@ -28,9 +27,10 @@ from kubevip.lease import Record
 from kubevip.model import ServiceKey
 from kubevip.placement import Item, Node
 from kubevip.ports import Api
-from kubevip.roster import Roster
 from kubevip.service import ClassFilter, Endpoints, Wanted
-from kubevip.spreading import Spreading
+from kubevip.spread.charges import charge_of
+from kubevip.spread.roster import Roster
+from kubevip.spread.spreading import Spreading
 
 # How long a Lease that isn't there counts; nobody waits here.
 _DURATION = 15.0

@@ -11,14 +11,14 @@ from collections.abc import Callable
 
 import attrs
 
-from kubevip.charges import Bury, Charge, Look, Step
-from kubevip.charges import Write as Swap
 from kubevip.custody import Custody, Facts, Holder
 from kubevip.election import Candidate, Cause, Read, Wait, Write
 from kubevip.lease import Claim, Record, Timing
 from kubevip.model import IPAddress, LeaseKey, ServiceKey
-from kubevip.roster import Roster
-from kubevip.spreading import Spreading
+from kubevip.spread.charges import Bury, Charge, Look, Step
+from kubevip.spread.charges import Write as Swap
+from kubevip.spread.roster import Roster
+from kubevip.spread.spreading import Spreading
 
 TIMING = Timing(duration=5, renew_deadline=3, retry_period=1)
 TIMEOUT = 1.5

@@ -2,13 +2,13 @@
 
 from collections import Counter
 
-from kubevip.assignment import AT_WORK, PATIENCE, RECONSIDER, Assignment
 from kubevip.custody import Facts
 from kubevip.lease import Record
 from kubevip.model import ServiceKey
 from kubevip.placement import Item
-from kubevip.roster import Roster
-from kubevip.settling import QUIET
+from kubevip.spread.assignment import AT_WORK, PATIENCE, RECONSIDER, Assignment
+from kubevip.spread.roster import Roster
+from kubevip.spread.settling import QUIET
 
 NODES = ("n1", "n2", "n3", "n4")
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kubevip.custody import Custody, Facts, Holder, Orders
 from kubevip.lease import Record
 from kubevip.model import ServiceKey
-from kubevip.roster import Fate, Roster
+from kubevip.spread.roster import Fate, Roster
 
 TEXTS = st.text(min_size=1, max_size=12)
 HOLDERS = st.builds(Holder, TEXTS, TEXTS, st.text(max_size=12), st.integers(0, 2**31))

@@ -4,7 +4,7 @@ import math
 
 from kubevip.custody import Facts, Holder
 from kubevip.lease import Record
-from kubevip.roster import Fate, Roster
+from kubevip.spread.roster import Fate, Roster
 
 HOLDER = Holder("a", "t1")
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubevip.placement import Item, Node, Placement, place, score
-from kubevip.rebalancing import rebalance
+from kubevip.spread.rebalancing import rebalance
 
 NAMES = st.text("abcdefgh-0123", min_size=1, max_size=8)
 NODES = st.lists(NAMES, min_size=1, max_size=12, unique=True).map(lambda names: nodes_of(*names))

@@ -6,8 +6,8 @@ import pytest
 
 from kubevip.custody import Facts
 from kubevip.lease import Record
-from kubevip.roster import Roster
-from kubevip.settling import LONGEST, QUIET, Settling
+from kubevip.spread.roster import Roster
+from kubevip.spread.settling import LONGEST, QUIET, Settling
 
 DURATION = 15.0
 

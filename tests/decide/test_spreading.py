@@ -9,9 +9,9 @@ from collections import Counter
 import attrs
 import pytest
 
-from kubevip.charges import Charge, Write
 from kubevip.custody import Custody
 from kubevip.model import IPAddress, ServiceKey
+from kubevip.spread.charges import Charge, Write
 from tests.decide.spreadworld import TIMING, World, holder
 
 FAULTS_FOR = 60.0

@@ -328,21 +328,21 @@ MUTANTS = {
         ),
         Mutant(
             "a-silent-term-is-overwritten-at-once",
-            "kubevip.roster",
+            "kubevip.spread.roster",
             "return self in (Fate.LEFT, Fate.BURIED, Fate.GONE)",
             "return self in (Fate.LEFT, Fate.BURIED, Fate.GONE, Fate.SILENT)",
             kind="spread",
         ),
         Mutant(
             "every-record-that-names-us-is-of-this-term",
-            "kubevip.spreading",
+            "kubevip.spread.spreading",
             'return holder.node == self.node and holder.term == self.term != ""',
             'return holder.node == self.node and self.term != ""',
             kind="spread",
         ),
         Mutant(
             "what-is-given-away-is-kept-until-it-is-seen",
-            "kubevip.spreading",
+            "kubevip.spread.spreading",
             "self._given[address] = (write.held[address].turn, write.key)",
             "self._given.pop(address, None)",
             kind="spread",
@@ -399,7 +399,7 @@ MUTANTS = {
         ),
         Mutant(
             "the-term-of-a-missing-node-is-over-without-a-write",
-            "kubevip.roster",
+            "kubevip.spread.roster",
             "return (Fate.LIVE if now < end else Fate.SILENT), math.inf",
             "return (Fate.LIVE if now < end else Fate.BURIED if known.missed else Fate.SILENT), math.inf",
             failover="fast",

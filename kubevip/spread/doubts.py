@@ -9,11 +9,11 @@ from collections.abc import Iterable
 
 import attrs
 
-from kubevip.assignment import best_first
-from kubevip.charges import Bury, Look
 from kubevip.placement import Item, Placement
-from kubevip.roster import Fate, Roster
-from kubevip.tenure import Tenure
+from kubevip.spread.assignment import best_first
+from kubevip.spread.charges import Bury, Look
+from kubevip.spread.roster import Fate, Roster
+from kubevip.spread.tenure import Tenure
 
 # Candidates for taking a silent Lease away go one after the other, so many seconds apart.
 TURN = 0.05

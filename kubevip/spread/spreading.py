@@ -4,7 +4,7 @@ An address is this node's while the record of its *authority* names this node, i
 that of the Services which use the address whose record of it is the newest, and the oldest one where several are;
 records of the others are copies, so that whoever becomes the authority says the same.
 
-What may be written follows from ``kubevip.roster``: the record of a term that is over by anybody, any other one by
+What may be written follows from the roster: the record of a term that is over by anybody, any other one by
 the node that it names. Each write is a compare-and-swap, so none needs to be waited for, and a lost one does no harm.
 A driver tells of Services and Leases, asks ``update`` which addresses have come and gone, and ``steps`` what to do.
 """
@@ -16,17 +16,17 @@ from collections.abc import Set as AbstractSet
 
 import attrs
 
-from kubevip.assignment import PATIENCE, Assignment, by_name
-from kubevip.charges import Change, Charge, Step, Write
 from kubevip.custody import Custody, Holder
-from kubevip.docket import Docket
-from kubevip.doubts import DOUBTFUL, Doubts
 from kubevip.election import Cause
 from kubevip.lease import older
 from kubevip.model import IPAddress, ServiceKey
 from kubevip.placement import Placement
-from kubevip.roster import Fate, Roster
-from kubevip.tenure import Tenure, cause_of, turn_of
+from kubevip.spread.assignment import PATIENCE, Assignment, by_name
+from kubevip.spread.charges import Change, Charge, Step, Write
+from kubevip.spread.docket import Docket
+from kubevip.spread.doubts import DOUBTFUL, Doubts
+from kubevip.spread.roster import Fate, Roster
+from kubevip.spread.tenure import Tenure, cause_of, turn_of
 
 # So many records are to be written at once.
 SLICE = 64

@@ -10,7 +10,7 @@ import math
 
 import attrs
 
-from kubevip.roster import Roster
+from kubevip.spread.roster import Roster
 
 # So many seconds after the last node nobody is waited for any more; and after so many in all in any case.
 QUIET, LONGEST = 1.0, 5.0

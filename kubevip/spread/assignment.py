@@ -11,8 +11,8 @@ import attrs
 
 from kubevip.model import ServiceKey
 from kubevip.placement import Item, Node, Placement, in_order, score
-from kubevip.roster import Roster
-from kubevip.settling import Settling
+from kubevip.spread.roster import Roster
+from kubevip.spread.settling import Settling
 
 # So long a node that should take something, and takes nothing, is waited for, in seconds; then the next one takes it.
 PATIENCE = 5.0

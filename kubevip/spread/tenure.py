@@ -4,11 +4,11 @@ import math
 
 import attrs
 
-from kubevip.charges import Charge
 from kubevip.custody import Holder
 from kubevip.election import Cause
 from kubevip.model import IPAddress, ServiceKey
-from kubevip.roster import Fate
+from kubevip.spread.charges import Charge
+from kubevip.spread.roster import Fate
 
 _CAUSES = {Fate.LEFT: Cause.VACANT, Fate.BURIED: Cause.EXPIRED}
 

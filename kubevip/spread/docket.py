@@ -8,9 +8,9 @@ from collections.abc import Set as AbstractSet
 
 import attrs
 
-from kubevip.charges import Charge
 from kubevip.model import IPAddress, ServiceKey
-from kubevip.tenure import turn_of
+from kubevip.spread.charges import Charge
+from kubevip.spread.tenure import turn_of
 
 
 @attrs.define(eq=False)
