@@ -2,6 +2,7 @@
 
 ``charges``     what Services ask for, and what a node does about it
 ``roster``      the nodes as their Leases show them, and which terms are over
+``docket``      what Services ask for, and what is still to be looked at
 ``tenure``      what is known of one address
 ``settling``    how much a node takes while its fleet starts
 ``assignment``  where each Service is, and which node takes what nobody has

@@ -267,7 +267,8 @@ MUTANTS = {
             "kubevip.runtime.keeper",
             "if not self._mandates.leaves(lease):",
             "if True:",
-            budget=600,
+            test="tests/runtime/test_handover.py::"
+            "test_a_successor_that_was_seen_counts_though_an_older_renewal_is_answered_after_it",
         ),
         Mutant(
             "who-answers-is-hurried-nevertheless",
