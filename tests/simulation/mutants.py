@@ -267,7 +267,7 @@ MUTANTS = {
             "kubevip.runtime.keeper",
             "if not self._mandates.leaves(lease):",
             "if True:",
-            test="tests/runtime/test_handover.py::"
+            test="../runtime/test_handover.py::"
             "test_a_successor_that_was_seen_counts_though_an_older_renewal_is_answered_after_it",
         ),
         Mutant(
