@@ -221,6 +221,9 @@ class Contest:
             while not (only(self.holders.holders) and self.is_answered(time() - 0.05)):
                 await anyio.sleep(0.01)
         await anyio.sleep(3)
+        if not only(self.holders.holders):
+            held = ", ".join(sorted(self.holders.holders)) or "nobody"
+            raise RuntimeError(f"{self.contestant.name}: one node should hold {VIP} by now, and {held} does")
 
     def is_answered(self, since):
         return self.probes.first_answer_after(since) is not None
