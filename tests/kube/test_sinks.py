@@ -1,9 +1,12 @@
 """What reflectors tell becomes what is known of each Service and its endpoints."""
 
+from ipaddress import ip_address
+
 import attrs
 import msgspec
 import pytest
 
+from kubevip.custody import Custody, Holder
 from kubevip.kube.resources import EndpointSlice, EndpointsObject, Service
 from kubevip.kube.sinks import EndpointsSink, ServiceSink, SliceSink
 from kubevip.model import ObjectKey, ServiceKey
@@ -265,10 +268,13 @@ def test_object_that_a_list_does_not_show_counts_no_more(known):
 
 
 def test_what_spread_mode_says_in_a_service_is_seen(known):
-    said = {"kubevip.io/holder": "{}", "kubevip.io/group": "dns", "kubevip.io/zone": "a"}
-    metadata = {"name": "web", "namespace": "default", "annotations": {**said, "example.com/other": "x"}}
+    said = {"kubevip.io/group": "dns", "kubevip.io/zone": "a"}
+    record = Custody("u1", {ip_address("10.0.0.5"): Holder("node2", "7f", "", 3)})
+    others = {"kubevip.io/holder": str(record), "example.com/other": "x"}
+    metadata = {"name": "web", "namespace": "default", "uid": "u1", "annotations": {**said, **others}}
     ServiceSink(known).applied(msgspec.convert({"metadata": metadata}, Service))
     assert known.views[WEB].annotations == said
+    assert known.views[WEB].record == record
 
 
 def test_the_nodes_with_endpoints_are_named_where_that_is_asked_for(known):
