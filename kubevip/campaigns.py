@@ -15,8 +15,9 @@ from kubevip.model import LeaseKey
 from kubevip.ports import LeaseStore
 from kubevip.runtime.elector import Elector, ElectorStatistics, Follower
 from kubevip.runtime.nodepulse import NodePulse
-from kubevip.runtime.pulse import Pulse, PulseStatistics
+from kubevip.runtime.pulse import Pulse
 from kubevip.runtime.reprieve import OnApiLoss, Reprieve
+from kubevip.runtime.sender import PulseStatistics
 from kubevip.runtime.supervise import supervised
 from kubevip.runtime.unelected import Unelected
 from kubevip.runtime.voice import Voice

@@ -15,7 +15,7 @@ from kubevip.runtime.announcer import AnnouncerStatistics
 from kubevip.runtime.elector import ElectorStatistics
 from kubevip.runtime.guarding import GuardStatistics
 from kubevip.runtime.keeper import KeeperStatistics
-from kubevip.runtime.pulse import PulseStatistics
+from kubevip.runtime.sender import PulseStatistics
 from kubevip.runtime.verifying import VerifierStatistics
 from kubevip.spread.assignment import SpreadStatistics
 

@@ -3,16 +3,12 @@
 A node that isn't heard any more, and for whose addresses nobody answers (``kubevip.runtime.inquest``), is told to be
 gone: its Lease is taken away by an ordinary compare-and-swap before it expires, and its addresses go to others.
 
-A node that hears nobody any more may be the one that is cut off: it renews at once, and when that isn't answered within
-a few heartbeats, it lets go of everything rather than wait for its deadline (see ``kubevip.runtime.pulse``).
+A node that hears nobody any more may be the one that is cut off: see ``kubevip.runtime.sender``.
 """
 
-import asyncio
 import contextlib
 import logging
 import math
-import time
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Set
 from typing import Protocol
 
@@ -20,20 +16,16 @@ import anyio
 import anyio.abc
 import attrs
 
-from kubevip.backend import Host
-from kubevip.election import Cause, Standing
+from kubevip.election import Cause
 from kubevip.errors import KubeVipError
 from kubevip.heartbeat import MISSED, Badge, Beat, Reach, Role, Unreadable, seal
-from kubevip.lease import Claim, Record
+from kubevip.lease import Record
 from kubevip.lookout import Lookout
-from kubevip.model import Family, LeaseKey, Term, Vip
-from kubevip.runtime.announcer import Announcer
-from kubevip.runtime.bell import Bell
-from kubevip.runtime.elector import Elector, Follower
+from kubevip.model import LeaseKey, Vip
+from kubevip.runtime.elector import Elector
 from kubevip.runtime.hearing import Ears
 from kubevip.runtime.inquest import Inquest
-from kubevip.runtime.ownbadge import OwnBadge
-from kubevip.runtime.pulse import ANSWERS_WITHIN, PulseStatistics
+from kubevip.runtime.sender import PulseStatistics, Sender
 
 log = logging.getLogger(__name__)
 
@@ -62,63 +54,31 @@ class Fleet(Protocol):
 
 
 @attrs.define(eq=False)
-class NodePulse:
+class NodePulse(Sender):
     """The heartbeats of one node, from ``run()`` until it is cancelled. It is the follower of its own election.
 
     What the elector tells goes on to *follower*. *lease_of_node* names the Lease of a node. *interval* is in seconds.
     """
 
-    _host: Host
-    _follower: Follower
-    _announcers: Mapping[Family, Announcer]
     _fleet: Fleet
     _lease_of_node: Callable[[str], LeaseKey]
     interval: float
 
-    _elector: Elector = attrs.field(init=False)
     _lookout: Lookout = attrs.field(init=False)
     _ears: Ears = attrs.field(init=False)
     _inquest: Inquest = attrs.field(init=False)
-    _badge: OwnBadge = attrs.field(init=False)
-    _term: Term | None = attrs.field(default=None, init=False)
-    _sequence: int = attrs.field(factory=time.time_ns, init=False)
-    _asked: float | None = attrs.field(default=None, init=False)
     _inquiring: set[str] = attrs.field(factory=set, init=False)
     _deaf: frozenset[str] = attrs.field(default=frozenset(), init=False)
-    _counts: Counter[str] = attrs.field(factory=Counter, init=False)
-    _wake: Bell = attrs.field(factory=Bell, init=False)
 
     def attach(self, elector: Elector, witnesses: Callable[[], Collection[Vip]]) -> None:
         """Serve *elector*, which has this pulse as its follower. *witnesses* are those of ``Inquest``."""
-        self._elector = elector
+        self._serve(elector, self.interval)
         self._lookout = Lookout(elector.identity, self._lease_of_node)
         self._ears = Ears(self._host, self._received)
         self._inquest = Inquest(
             *(self._host, self._announcers, self._lookout, self._ears.look, self._fleet.had_by, self.interval),
             witnesses=witnesses,
         )
-        self._badge = OwnBadge(self.interval)
-        elector.badge = self._write_badge
-
-    # The elector's follower
-
-    def campaigning(self, lease: LeaseKey, cause: Cause) -> None:
-        """See ``Follower``."""
-        self._follower.campaigning(lease, cause)
-
-    def standing(self, lease: LeaseKey, standing: Standing, term: Term | None) -> None:
-        """See ``Follower``."""
-        lapsed = term is None and self._term is not None
-        if (term is None) != (self._term is None):
-            self._wake.ring()
-        self._term = term
-        self._follower.standing(lease, standing, term)
-        if lapsed:
-            # We fall silent, so others may take the Lease away: an answer that is still under way doesn't undo that.
-            self._elector.doubt()
-
-    def _write_badge(self, claim: Claim, base: Record | None) -> str:
-        return self._badge.write(claim, base, leading=self._term is not None)
 
     # Driving
 
@@ -185,11 +145,6 @@ class NodePulse:
             self._asked = None
             self._fleet.hear(node)
 
-    def _refuse(self, why: str) -> None:
-        self._counts["refused"] += 1
-        if self._counts["refused"] == 1:
-            log.warning("refused a heartbeat", extra={"lease": str(self._elector.lease), "reason": why})
-
     def _tell_of_the_deaf(self) -> None:
         deaf = frozenset(self._lookout.deaf_to(self._now()))
         for node in sorted(deaf - self._deaf):
@@ -219,27 +174,12 @@ class NodePulse:
         """Find out whether we are cut off, when nobody of those who were there is heard."""
         alone = self._lookout.is_alone(self._now())
         self._fleet.be_alone(alone)
-        if not alone or self._term is None:
-            self._asked = None
-        elif self._asked is None:
-            self._asked = self._term.expires
-            self._elector.renew()
-            asyncio.get_running_loop().call_later(ANSWERS_WITHIN * self.interval, self._give_up)
+        self._suspect_ourselves(alone, self._is_still_alone)
 
-    def _give_up(self) -> None:
-        """Let go unless the renewal was answered, or somebody is heard again."""
+    def _is_still_alone(self) -> bool:
         self._ears.look()
-        if self._term is not None and self._asked == self._term.expires:
-            self._counts["cut_off"] += 1
-            reason = "nobody is heard, and the API server doesn't answer"
-            log.warning("letting go", extra={"lease": str(self._elector.lease), "reason": reason})
-            self._elector.doubt()
+        return self._lookout.is_alone(self._now())
 
     def statistics(self) -> PulseStatistics:
         """Return a snapshot."""
-        counts = {name: self._counts[name] for name in ("sent", "heard", "refused", "missed", "cut_off")}
-        return PulseStatistics(**counts, hears=self._lookout.lately(self._now()), deaf=bool(self._deaf))
-
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
+        return self._told(self._lookout.lately(self._now()), bool(self._deaf))

@@ -3,26 +3,21 @@
 A candidate that misses the holder asks on the wire for its addresses. As long as somebody answers, an agent has died
 on a node that lives: nobody hurries, until the kernel lets the address go. When nobody does, it takes the Lease.
 
-A holder that hears nobody any more may be the one that is cut off: it renews at once, and when that isn't answered
-within a few heartbeats, it lets go of its addresses rather than wait for its deadline. So it has none when the cut
-heals, though others have taken the Lease meanwhile.
-
 A holder that can't renew says so with its heartbeats; the candidates find out whether they could, and say that with
-theirs. See ``kubevip.runtime.reprieve``.
+theirs. See ``kubevip.runtime.reprieve``. What a holder does that hears nobody: ``kubevip.runtime.sender``.
 """
 
 import asyncio
 import contextlib
 import logging
 import math
-import time
-from collections.abc import Callable, Collection, Mapping, Set
+from collections.abc import Callable, Collection, Set
+from functools import partial
 
 import anyio
 import attrs
 
-from kubevip.backend import Host
-from kubevip.election import Cause, Standing
+from kubevip.election import Cause
 from kubevip.errors import KubeVipError
 from kubevip.heartbeat import (
     MISSED,
@@ -38,13 +33,10 @@ from kubevip.heartbeat import (
     seal,
     unseal,
 )
-from kubevip.lease import Claim, Record
-from kubevip.model import Family, LeaseKey, Term, Vip
-from kubevip.runtime.announcer import Announcer
-from kubevip.runtime.bell import Bell
-from kubevip.runtime.elector import Elector, Follower
+from kubevip.model import LeaseKey, Vip
+from kubevip.runtime.elector import Elector
 from kubevip.runtime.hearing import Hearing
-from kubevip.runtime.ownbadge import OwnBadge
+from kubevip.runtime.sender import PulseStatistics, Sender
 from kubevip.runtime.voice import Voice, answer_within
 from kubevip.runtime.wire import ask
 
@@ -56,28 +48,10 @@ SAMPLE = 8
 SILENT = 3
 # How soon is asked again while a kernel still answers.
 AGAIN = 0.02
-# A cut-off holder gives the API server so many intervals to answer.
-ANSWERS_WITHIN = 2
-
-
-@attrs.frozen
-class PulseStatistics:
-    """A snapshot: heartbeats sent, heard and refused; *missed* counts holders that were missed, *cut_off* ourselves.
-
-    *hears* are those heard lately. A *deaf* node doesn't hear a holder that says to send heartbeats.
-    """
-
-    sent: int
-    heard: int
-    refused: int
-    missed: int
-    cut_off: int
-    hears: Collection[str]
-    deaf: bool = False
 
 
 @attrs.define(eq=False)
-class Pulse:
+class Pulse(Sender):
     """The heartbeats of one node for one Lease, from ``run()`` until it is cancelled. It is the elector's follower.
 
     What the elector tells goes on to *follower*. *vips* returns the addresses that the Lease governs. *interval* is
@@ -85,9 +59,6 @@ class Pulse:
     that it isn't this node that is cut off, where it hears no other candidate.
     """
 
-    _host: Host
-    _follower: Follower
-    _announcers: Mapping[Family, Announcer]
     _vips: Callable[[LeaseKey], Collection[Vip]]
     interval: float
     holds_on: bool = False
@@ -95,53 +66,24 @@ class Pulse:
 
     voice: Voice = attrs.field(init=False)
     """When we were heard last, as the holder."""
-    _elector: Elector = attrs.field(init=False)
-    _term: Term | None = attrs.field(default=None, init=False)
-    _badge: OwnBadge = attrs.field(init=False)
     _vigil: Vigil | None = attrs.field(default=None, init=False)
     _badge_text: str = attrs.field(default="", init=False)
     _hearing: Hearing = attrs.field(init=False)
     _governed: Collection[Vip] = attrs.field(default=(), init=False)
     _interfaces: frozenset[str] = attrs.field(default=frozenset(), init=False)
-    _sequence: int = attrs.field(factory=time.time_ns, init=False)
-    _asked: float | None = attrs.field(default=None, init=False)
     _witnessed: float = attrs.field(default=-math.inf, init=False)
-    _counts: dict[str, int] = attrs.field(factory=dict, init=False)
     # What a candidate has found out about the API server since its holder can't renew.
     _reach: Reach = attrs.field(default=Reach.UNKNOWN, init=False)
     _told_deaf: bool = attrs.field(default=False, init=False)
     _holder_asks: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
-    _wake: Bell = attrs.field(factory=Bell, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.voice = Voice(self._wake.ring)
 
     def attach(self, elector: Elector) -> None:
         """Serve *elector*, which has this pulse as its follower."""
-        self._elector = elector
-        self._badge = OwnBadge(self.interval)
+        self._serve(elector, self.interval)
         self._hearing = Hearing(self._host, elector.lease, self._received)
-        elector.badge = self._write_badge
-
-    # The elector's follower
-
-    def campaigning(self, lease: LeaseKey, cause: Cause) -> None:
-        """See ``Follower``."""
-        self._follower.campaigning(lease, cause)
-
-    def standing(self, lease: LeaseKey, standing: Standing, term: Term | None) -> None:
-        """See ``Follower``."""
-        lapsed = term is None and self._term is not None
-        if (term is None) != (self._term is None):
-            self._wake.ring()
-        self._term = term
-        self._follower.standing(lease, standing, term)
-        if lapsed:
-            # We fall silent, so others may take the Lease: an answer that is still under way doesn't bring it back.
-            self._elector.doubt()
-
-    def _write_badge(self, claim: Claim, base: Record | None) -> str:
-        return self._badge.write(claim, base, leading=self._term is not None)
 
     # Driving
 
@@ -226,7 +168,7 @@ class Pulse:
                 if leading and link.up:
                     self.voice.spoke(vigil.badge.interval)
                 self._host.send(name, seal(beat, vigil.badge, link.mac))
-                self._count("sent")
+                self._counts["sent"] += 1
 
     def _received(self, frame: bytes, at: float) -> None:
         vigil = self._vigil
@@ -243,7 +185,7 @@ class Pulse:
         if beat.term > vigil.badge.term:
             self._succeeded(beat)
         elif vigil.heard(beat, at):
-            self._count("heard")
+            self._counts["heard"] += 1
             if beat.role is Role.HOLDER:
                 self._elector.miss("")
                 self._hear_of_api(beat.reach)
@@ -260,11 +202,6 @@ class Pulse:
         """Tell what those who send heartbeats say of the API server, which we can't reach."""
         self._hearing.look()
         return self._vigil.opinion(self._now()) if self._vigil is not None else Opinion.UNKNOWN
-
-    def _refuse(self, why: str) -> None:
-        self._count("refused")
-        if self._counts["refused"] == 1:
-            log.warning("refused a heartbeat", extra={"lease": str(self._elector.lease), "reason": why})
 
     def _succeeded(self, beat: Beat) -> None:
         """A holder of a later term says so with our own key: whatever we were, we are it no more."""
@@ -284,7 +221,7 @@ class Pulse:
             extra = {"lease": str(self._elector.lease), "holder": vigil.badge.holder}
             log.warning("the holder's heartbeats don't arrive here: the Lease's times apply", extra=extra)
         if self._term is not None:
-            self._look_for_company(vigil, now)
+            self._suspect_ourselves(vigil.is_alone(now), partial(self._is_still_alone, vigil))
             self._hearing.be_alert(self._asked is not None)
             return False
         self._excuse_if_cut(vigil, now)
@@ -330,7 +267,7 @@ class Pulse:
             enough = silent >= SILENT * (1 + vigil.rank(now))
             connected = self._is_connected(vigil, now)
             if enough and vigil.misses_holder(now) and connected:
-                self._count("missed")
+                self._counts["missed"] += 1
                 log.warning(
                     "taking the Lease of a holder that is gone",
                     extra={"lease": str(lease), "holder": holder, "reason": Cause.MISSED.value},
@@ -344,37 +281,13 @@ class Pulse:
             self._send(vigil, self._find_interfaces())
             await anyio.sleep(AGAIN if answered else 0 if connected else self.interval)
 
-    def _look_for_company(self, vigil: Vigil, now: float) -> None:
-        """Find out whether we are cut off, when nobody of those who were there is heard."""
-        if not vigil.is_alone(now) or self._term is None:
-            self._asked = None
-        elif self._asked is None:
-            self._asked = self._term.expires
-            self._elector.renew()
-            asyncio.get_running_loop().call_later(ANSWERS_WITHIN * self.interval, self._give_up, vigil)
-
-    def _give_up(self, vigil: Vigil) -> None:
-        """Let go unless the renewal was answered, or somebody is heard again."""
-        if self.holds_on:
-            return
+    def _is_still_alone(self, vigil: Vigil) -> bool:
         self._hearing.look()
-        if self._vigil is vigil and self._term is not None and self._asked == self._term.expires:
-            self._count("cut_off")
-            reason = "nobody is heard, and the API server doesn't answer"
-            log.warning("letting go", extra={"lease": str(self._elector.lease), "reason": reason})
-            self._elector.doubt()
-
-    def _count(self, what: str) -> None:
-        self._counts[what] = self._counts.get(what, 0) + 1
+        return self._vigil is vigil and not self.holds_on
 
     def statistics(self) -> PulseStatistics:
         """Return a snapshot."""
         now, vigil = self._now(), self._vigil
         lately = now - 3 * self.interval
         hears = [name for name, at in vigil.statistics().items() if at > lately] if vigil else []
-        counts = {name: self._counts.get(name, 0) for name in ("sent", "heard", "refused", "missed", "cut_off")}
-        return PulseStatistics(**counts, hears=hears, deaf=vigil is not None and vigil.is_deaf(now))
-
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
+        return self._told(hears, vigil is not None and vigil.is_deaf(now))

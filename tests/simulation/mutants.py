@@ -393,9 +393,9 @@ MUTANTS = {
         ),
         Mutant(
             "a-node-that-is-cut-off-keeps-what-it-has",
-            "kubevip.runtime.nodepulse",
-            "if self._term is not None and self._asked == self._term.expires:",
-            "if self._term is None:",
+            "kubevip.runtime.sender",
+            "if still_alone() and self._term is not None and self._asked == self._term.expires:",
+            "if still_alone() and self._term is None:",
             test="test_spread_beats.py::test_node_that_is_cut_off_from_everything_has_nothing_before_others_may_meet_it",
         ),
         Mutant(
