@@ -34,12 +34,12 @@ MODES: Mapping[str, Mapping[str, str]] = {
     "service": {"svc_election": "true"},
     "spread": {"svc_placement": "spread"},
 }
-RETRY_PERIOD = float(OPERATOR["vip_retryperiod"])
+TIMES = ("vip_leaseduration", "vip_renewdeadline", "vip_retryperiod")
 KIBI = 1024
 # With fewer Services, what else a process takes hides what they take.
 MANY = 2000
-# A renewal is missed when a Lease was not renewed for two periods.
-LATE = 2 * RETRY_PERIOD
+# A renewal is missed when a Lease was not renewed for so many periods.
+LATE = 2
 STARTS_WITHIN, SETTLES_WITHIN = 240.0, 300.0
 
 
@@ -55,6 +55,8 @@ class Plan:
     churn: float
     created: int
     width: int
+    times: tuple[str, ...]
+    """Those of ``TIMES``, in seconds."""
     parts: frozenset[str]
 
 
@@ -197,7 +199,7 @@ class Bench:
             texts = f"{statistics.median(ordered):,.0f} / {late:,.0f} / {ordered[-1]:,.0f} ms (n={len(ordered)})"
             self.tell(f"{what}: {kind}, p50 / p99 / max", "", texts)
         self.tell(f"{what}: effects that were not seen", "0", f"{len(churn.missing)} {' '.join(churn.missing[:3])}")
-        late_ones = self.leases.late(LATE)
+        late_ones = self.leases.late(LATE * float(self.plan.times[-1]))
         self.tell(
             f"{what}: Leases with a missed renewal; that changed hands",
             "0; 0",
@@ -363,6 +365,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Plan, bool, Path | No
     add("--rest", type=float, help="seconds at rest")
     add("--churn", type=float, help="seconds of churn")
     add("--width", type=int, help="agents that are restarted at a time")
+    add("--times", default="/".join(OPERATOR[name] for name in TIMES), help="of a Lease, in seconds, as 15/10/2")
     add("--parts", default=",".join(PARTS), help=f"of {','.join(PARTS)}")
     add("--logs", type=Path, help="where the agents' logs are left")
     given = parser.parse_args(arguments)
@@ -372,14 +375,17 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Plan, bool, Path | No
         name: value if (said := getattr(given, name)) is None else said
         for name, value in (small if given.quick else large).items()
     }
-    plan = Plan(mode=given.mode, created=7, parts=frozenset(given.parts.split(",")), **numbers)
+    times = tuple(given.times.split("/"))
+    if len(times) != len(TIMES):
+        parser.error(f"--times: {given.times!r} are not the three times of a Lease, such as 15/10/2")
+    plan = Plan(mode=given.mode, created=7, times=times, parts=frozenset(given.parts.split(",")), **numbers)
     return plan, given.real, given.logs
 
 
 async def measure(plan: Plan, server: ApiServer, segment: Segment, directory: Path) -> list[Figure]:
     """Run all parts against *server*."""
     nodes = tuple(name for name in segment.machines if name.startswith("node"))
-    environment = {**OPERATOR, "cp_enable": "false", **MODES[plan.mode]}
+    environment = {**OPERATOR, **dict(zip(TIMES, plan.times, strict=True)), "cp_enable": "false", **MODES[plan.mode]}
     for name in ("address", "vip_cidr", "vipSubnet"):
         environment.pop(name)
     fleet = Fleet(segment, nodes, server, directory, environment)
@@ -410,7 +416,8 @@ def main() -> None:
         directory.mkdir(exist_ok=True)
         stack.enter_context(segment.machines[API].entered())
         server = stack.enter_context(real(directory) if on_real else built_in(directory))
-        progress(f"{plan.agents} agents, {plan.services:,} Services, mode {plan.mode}, API server {server.name}")
+        times = "/".join(plan.times)
+        progress(f"{plan.agents} agents, {plan.services:,} Services, {plan.mode}, {times} s, API server {server.name}")
         hand_over(asyncio.run(measure(plan, server, segment, directory)))
 
 
