@@ -8,6 +8,7 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable
+from functools import partial
 
 import attrs
 
@@ -335,13 +336,6 @@ class World:
             agent.spreading.handing_over(step)
             self._update(agent)
 
-        def serve() -> Charge | None:
-            present = self.services.get(step.key)
-            if present is None or present.version != version:
-                return None
-            self.apply(attrs.evolve(present, record=Custody(step.uid, step.held)))
-            return self.services[step.key]
-
         def answered(charge: object) -> None:
             if isinstance(charge, Charge):
                 agent.spreading.recorded(step.key, charge.uid, charge.record, charge.version, self.clock(agent))
@@ -349,7 +343,15 @@ class World:
             else:
                 self._take_up(agent, step, over)
 
-        self.ask(agent, serve, answered, over)
+        self.ask(agent, partial(self._write_record, step, version), answered, over)
+
+    def _write_record(self, step: Swap, version: str) -> Charge | None:
+        """Write what *step* wants, as the API server does: unless there is a newer version."""
+        present = self.services.get(step.key)
+        if present is None or present.version != version:
+            return None
+        self.apply(attrs.evolve(present, record=Custody(step.uid, step.held)))
+        return self.services[step.key]
 
     def _swap(self, agent: Agent, step: Swap, found: object, over: Callable[[], None]) -> None:
         if not isinstance(found, Charge):
@@ -363,19 +365,12 @@ class World:
             agent.spreading.handing_over(step)
             self._update(agent)
 
-        def serve() -> Charge | None:
-            present = self.services.get(step.key)
-            if present is None or present.version != found.version:
-                return None
-            self.apply(attrs.evolve(present, record=Custody(step.uid, step.held)))
-            return self.services[step.key]
-
         def answered(charge: object) -> None:
             if isinstance(charge, Charge):
                 agent.spreading.recorded(step.key, charge.uid, charge.record, charge.version, self.clock(agent))
             over()
 
-        self.ask(agent, serve, answered, over)
+        self.ask(agent, partial(self._write_record, step, found.version), answered, over)
 
 
 def holder(node: str, term: str = "none") -> Holder:

@@ -1,34 +1,16 @@
 """Links that go down and come back where the API server is reached by the same link: nothing moves without a need."""
 
-import contextlib
-from collections.abc import AsyncIterator
-
 import anyio
 import pytest
 
 from kubevip.runtime.reprieve import OnApiLoss
-from kubevip.testing import FakeHost, FaultyLeases, MemoryLeases, Segment, virtual
+from kubevip.testing import virtual
 from tests.runtime.machine import Machine
-from tests.runtime.test_machines import LEASE, TIMING, VIP, VIP6, Site
+from tests.runtime.sites import LEASE, TIMING, VIP, Site, running
 from tests.waiting import until
 
 HEARTBEAT = 0.1
 each_manner = pytest.mark.parametrize("heartbeat", [None, HEARTBEAT], ids=["off", "fast"])
-
-
-@contextlib.asynccontextmanager
-async def site(heartbeat: float | None, names: str = "abc", manner: OnApiLoss = OnApiLoss.FENCE) -> AsyncIterator[Site]:
-    segment, leases = Segment(), MemoryLeases()
-    made = Site(segment, leases, FakeHost("client", segment))
-    async with contextlib.AsyncExitStack() as stack:
-        for name in names:
-            made.lines[name] = line = FaultyLeases(leases, latency=0.005)
-            wants = {VIP: LEASE, VIP6: LEASE}
-            machine = Machine(name, segment, line, wants, timing=TIMING, heartbeat=heartbeat, on_api_loss=manner)
-            made.machines[name] = await stack.enter_async_context(machine)
-        await anyio.sleep(4.3)
-        made.client.reach(VIP.address)
-        yield made
 
 
 def unplug(here: Site, machine: Machine) -> None:
@@ -52,7 +34,7 @@ def transitions(here: Site) -> int:
 async def test_after_a_short_loss_of_the_link_the_address_answers_before_the_api_server_does(
     heartbeat: float | None,
 ) -> None:
-    async with site(heartbeat) as here:
+    async with running("abc", heartbeat=heartbeat) as here:
         old = here.holder
         unplug(here, old)
         await anyio.sleep(0.1)
@@ -68,7 +50,7 @@ async def test_after_a_short_loss_of_the_link_the_address_answers_before_the_api
 @each_manner
 @virtual
 async def test_nothing_is_released_that_might_arrive_late(heartbeat: float | None) -> None:
-    async with site(heartbeat) as here:
+    async with running("abc", heartbeat=heartbeat) as here:
         for line in here.lines.values():
             line.latency, line.chance = 5.0, lambda: 1.0
         here.holder.host.links.set_up("eth0", False)
@@ -78,7 +60,7 @@ async def test_nothing_is_released_that_might_arrive_late(heartbeat: float | Non
 
 @virtual
 async def test_the_announcement_comes_with_the_link() -> None:
-    async with site(None) as here:
+    async with running("abc", heartbeat=None) as here:
         old = here.holder
         unplug(here, old)
         await anyio.sleep(0.1)
@@ -93,7 +75,7 @@ async def test_the_announcement_comes_with_the_link() -> None:
 async def test_when_the_api_server_is_reached_another_way_after_all_the_lease_is_released(
     heartbeat: float | None,
 ) -> None:
-    async with site(heartbeat, "a") as here:
+    async with running("a", heartbeat=heartbeat) as here:
         old = here.holder
         unplug(here, old)
         await anyio.sleep(2)
@@ -105,7 +87,7 @@ async def test_when_the_api_server_is_reached_another_way_after_all_the_lease_is
 @each_manner
 @virtual
 async def test_a_link_that_stays_down_ends_with_one_holder_that_is_another_one(heartbeat: float | None) -> None:
-    async with site(heartbeat) as here:
+    async with running("abc", heartbeat=heartbeat) as here:
         old = here.holder
         unplug(here, old)
         await anyio.sleep(TIMING.duration + 3)
@@ -119,7 +101,7 @@ async def test_a_link_that_stays_down_ends_with_one_holder_that_is_another_one(h
 @virtual
 async def test_others_take_the_lease_of_whom_they_miss_and_find_no_second_holder_whenever_the_link_comes_back() -> None:
     for length in (0.15, 0.2, 0.25, 0.27, 0.28, 0.29, 0.3, 0.31, 0.33, 0.35, 0.4, 0.5, 1.0):
-        async with site(HEARTBEAT) as here:
+        async with running("abc", heartbeat=HEARTBEAT) as here:
             old = here.holder
             unplug(here, old)
             await anyio.sleep(length)
@@ -133,7 +115,7 @@ async def test_others_take_the_lease_of_whom_they_miss_and_find_no_second_holder
 
 @virtual
 async def test_who_may_have_been_missed_does_not_answer_until_the_lease_is_known_to_be_its() -> None:
-    async with site(HEARTBEAT, "a") as here:
+    async with running("a", heartbeat=HEARTBEAT) as here:
         old = here.holder
         unplug(here, old)
         await anyio.sleep(0.35)
@@ -147,7 +129,7 @@ async def test_who_may_have_been_missed_does_not_answer_until_the_lease_is_known
 
 @virtual
 async def test_without_heartbeats_the_address_stays_until_its_term_is_over_and_no_longer() -> None:
-    async with site(None) as here:
+    async with running("abc", heartbeat=None) as here:
         old = here.holder
         unplug(here, old)
         await anyio.sleep(TIMING.renew_deadline - TIMING.retry_period - 0.1)
@@ -159,7 +141,7 @@ async def test_without_heartbeats_the_address_stays_until_its_term_is_over_and_n
 @virtual
 async def test_a_candidate_whose_link_flaps_takes_nothing_from_a_holder_that_lives() -> None:
     for length in (0.25, 0.35, 0.6, 1.5):
-        async with site(HEARTBEAT) as here:
+        async with running("abc", heartbeat=HEARTBEAT) as here:
             old, candidate = here.holder, here.other
             for _flap in range(3):
                 unplug(here, candidate)
@@ -173,7 +155,7 @@ async def test_a_candidate_whose_link_flaps_takes_nothing_from_a_holder_that_liv
 
 @virtual
 async def test_a_candidate_whose_link_flaps_misses_a_dead_holder_all_the_same() -> None:
-    async with site(HEARTBEAT) as here:
+    async with running("abc", heartbeat=HEARTBEAT) as here:
         old, candidate = here.holder, here.other
         unplug(here, candidate)
         await anyio.sleep(0.5)
@@ -186,7 +168,7 @@ async def test_a_candidate_whose_link_flaps_misses_a_dead_holder_all_the_same() 
 @each_manner
 @virtual
 async def test_who_holds_on_without_a_lease_lets_go_when_the_link_goes(heartbeat: float | None) -> None:
-    async with site(heartbeat, manner=OnApiLoss.HOLD) as here:
+    async with running("abc", heartbeat=heartbeat, on_api_loss=OnApiLoss.HOLD) as here:
         old = here.holder
         for line in here.lines.values():
             line.cut()
@@ -199,7 +181,7 @@ async def test_who_holds_on_without_a_lease_lets_go_when_the_link_goes(heartbeat
 
 @virtual
 async def test_nobody_holds_on_because_nobody_answers_on_a_link_that_is_down() -> None:
-    async with site(None, manner=OnApiLoss.HOLD) as here:
+    async with running("abc", heartbeat=None, on_api_loss=OnApiLoss.HOLD) as here:
         old = here.holder
         unplug(here, old)
         await anyio.sleep(TIMING.renew_deadline + 0.1)
@@ -208,7 +190,7 @@ async def test_nobody_holds_on_because_nobody_answers_on_a_link_that_is_down() -
 
 @virtual
 async def test_addresses_that_fail_on_a_link_that_is_down_are_no_reason_to_hand_over_when_it_is_back() -> None:
-    async with site(None) as here:
+    async with running("abc", heartbeat=None) as here:
         old = here.holder
         for _flap in range(3):
             unplug(here, old)

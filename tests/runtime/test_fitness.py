@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
@@ -11,25 +10,14 @@ import pytest
 
 from kubevip.eligibility import Ground
 from kubevip.succession import Request, Word
-from kubevip.testing import FakeHost, FaultyLeases, MemoryLeases, Segment, virtual
+from kubevip.testing import MemoryLeases, Segment, virtual
 from tests.runtime.machine import Machine
-from tests.runtime.test_machines import HANDOVER, LEASE, TIMING, VIP, VIP6, Site, now
+from tests.runtime.sites import HANDOVER, LEASE, TIMING, VIP, Site, now, running
 from tests.waiting import until
 
 
-@contextlib.asynccontextmanager
-async def site(*names: str, **preferences: Any) -> AsyncIterator[Site]:
-    """Run machines until one of them holds the VIP and its announcements have settled."""
-    segment, leases = Segment(), MemoryLeases()
-    made = Site(segment, leases, FakeHost("client", segment))
-    async with contextlib.AsyncExitStack() as stack:
-        for name in names or ("a", "b", "c"):
-            made.lines[name] = line = FaultyLeases(leases, latency=0.005)
-            machine = Machine(name, segment, line, {VIP: LEASE, VIP6: LEASE}, timing=TIMING, preferences=preferences)
-            made.machines[name] = await stack.enter_async_context(machine)
-        await anyio.sleep(4.3)
-        made.client.reach(VIP.address)
-        yield made
+def site(*names: str, **preferences: Any) -> contextlib.AbstractAsyncContextManager[Site]:
+    return running(names or "abc", preferences=preferences)
 
 
 def fail(machine: Machine, ground: Ground = Ground.CHECK, text: str | None = "it fails") -> None:
@@ -520,18 +508,9 @@ async def test_the_word_of_a_last_resort_is_taken_back_when_it_is_fit() -> None:
         assert Word.of(here.leases.record(LEASE)).unfit == ""
 
 
-@contextlib.asynccontextmanager
-async def beating(*names: str) -> AsyncIterator[Site]:
+def beating(*names: str) -> contextlib.AbstractAsyncContextManager[Site]:
     """Run machines that send heartbeats."""
-    segment, leases = Segment(), MemoryLeases()
-    made = Site(segment, leases, FakeHost("client", segment))
-    async with contextlib.AsyncExitStack() as stack:
-        for name in names:
-            made.lines[name] = line = FaultyLeases(leases, latency=0.005)
-            machine = Machine(name, segment, line, {VIP: LEASE}, timing=TIMING, heartbeat=0.05)
-            made.machines[name] = await stack.enter_async_context(machine)
-        await anyio.sleep(4.3)
-        yield made
+    return running(names, wants={VIP: LEASE}, heartbeat=0.05)
 
 
 async def taken(here: Site, bound: float) -> float:

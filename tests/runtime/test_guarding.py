@@ -19,8 +19,8 @@ from kubevip.runtime.guarding import Guard
 from kubevip.testing import FakeHost, FaultyLeases, MemoryLeases, Segment, frames, virtual
 from tests.runtime.keeping import LEASE, TIMING, VIP, VIP2, VIP6, Keeping, keeping, now
 from tests.runtime.machine import Machine
-from tests.runtime.test_machines import LEASE as FLEET_LEASE
-from tests.runtime.test_machines import TIMING as SHORT
+from tests.runtime.sites import LEASE as FLEET_LEASE
+from tests.runtime.sites import TIMING as SHORT
 
 both = pytest.mark.parametrize("vip", [VIP, VIP6], ids=["arp", "ndp"])
 LINGER = 3.0

@@ -1,86 +1,19 @@
 """Whole machines on one segment: election, keeper and backends together, and what happens to them."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-
 import anyio
 import attrs
 import pytest
 
 from kubevip import fence
-from kubevip.lease import Timing
-from kubevip.model import IPAddress, LeaseKey, Vip
-from kubevip.testing import FakeHost, FaultyLeases, MemoryLeases, Segment, gaps, overlaps, virtual
+from kubevip.model import Vip
+from kubevip.testing import FakeHost, MemoryLeases, Segment, virtual
 from tests.runtime.machine import Machine
-
-LEASE, OTHER_LEASE = LeaseKey("kube-system", "plndr-cp-lock"), LeaseKey("kube-system", "plndr-svcs-lock")
-VIP, VIP6, SERVICE = (Vip.parse(text, interface="eth0") for text in ("10.0.0.99", "fd00::99", "10.0.0.77"))
-TIMING = Timing(duration=5, renew_deadline=3, retry_period=1)
-# How long two may hold an address in a planned handover: until the old one has seen the new one, and some more.
-HANDOVER = 0.05
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-@attrs.define(eq=False)
-class Site:
-    """Machines that share a segment and a store, and a client that talks to their VIPs."""
-
-    segment: Segment
-    leases: MemoryLeases
-    client: FakeHost
-    machines: dict[str, Machine] = attrs.field(factory=dict)
-    lines: dict[str, FaultyLeases] = attrs.field(factory=dict)
-
-    def holders(self, vip: Vip = VIP) -> list[str]:
-        return [machine.node for machine in self.machines.values() if machine.holds(vip)]
-
-    @property
-    def holder(self) -> Machine:
-        (name,) = self.holders()
-        return self.machines[name]
-
-    @property
-    def other(self) -> Machine:
-        return next(machine for machine in self.machines.values() if machine is not self.holder)
-
-    def longest_overlap(self) -> float:
-        found = [tenure for machine in self.machines.values() for tenure in machine.tenures()]
-        return max((earlier.overlap(later) for earlier, later in overlaps(found)), default=0.0)
-
-    def gaps(self, address: IPAddress, *, start: float) -> list[tuple[float, float]]:
-        found = [tenure for machine in self.machines.values() for tenure in machine.tenures()]
-        return gaps(found, address, start=start, end=now())
-
-    async def outage(self, seconds: float, vip: Vip = VIP, *, step: float = 0.005) -> float:
-        """Talk to *vip* for *seconds*; return how long it could not be reached."""
-        lost = 0.0
-        for _step in range(round(seconds / step)):
-            lost += 0.0 if self.client.reach(vip.address) else step
-            await anyio.sleep(step)
-        return lost
-
-
-@contextlib.asynccontextmanager
-async def site(*names: str, wants: dict[Vip, LeaseKey] | None = None, timing: Timing = TIMING) -> AsyncIterator[Site]:
-    """Run machines until one of them holds the VIP and its announcements have settled."""
-    segment, leases = Segment(), MemoryLeases()
-    made = Site(segment, leases, FakeHost("client", segment))
-    async with contextlib.AsyncExitStack() as stack:
-        for name in names or ("a", "b"):
-            made.lines[name] = line = FaultyLeases(leases, latency=0.005)
-            machine = Machine(name, segment, line, wants or {VIP: LEASE, VIP6: LEASE}, timing=timing)
-            made.machines[name] = await stack.enter_async_context(machine)
-        await anyio.sleep(4.3)
-        yield made
+from tests.runtime.sites import HANDOVER, LEASE, OTHER_LEASE, SERVICE, TIMING, VIP, VIP6, now, running
 
 
 @virtual
 async def test_one_holds_all_and_goes_on_for_an_hour() -> None:
-    async with site("a", "b", "c") as here:
+    async with running("abc") as here:
         first = here.holder
         await anyio.sleep(3600)
         assert here.holder is first
@@ -92,7 +25,7 @@ async def test_one_holds_all_and_goes_on_for_an_hour() -> None:
 @pytest.mark.parametrize("vip", [VIP, VIP6], ids=["arp", "ndp"])
 @virtual
 async def test_a_planned_stop_loses_no_packet(vip: Vip) -> None:
-    async with site() as here:
+    async with running("ab") as here:
         old, new = here.holder, here.other
         assert here.client.reach(vip.address) == old.node
         async with anyio.create_task_group() as tasks:
@@ -105,7 +38,7 @@ async def test_a_planned_stop_loses_no_packet(vip: Vip) -> None:
 
 @virtual
 async def test_a_planned_stop_of_the_only_machine_removes_the_address_at_the_bound() -> None:
-    async with site("a") as here:
+    async with running("a") as here:
         before = now()
         await here.machines["a"].stop()
         assert here.machines["a"].linger <= now() - before < here.machines["a"].linger + 0.1
@@ -115,7 +48,7 @@ async def test_a_planned_stop_of_the_only_machine_removes_the_address_at_the_bou
 
 @virtual
 async def test_a_crash_is_taken_over_when_the_lease_has_ended_and_never_shared() -> None:
-    async with site() as here:
+    async with running("ab") as here:
         old, new = here.holder, here.other
         here.client.reach(VIP.address)
         old.process.kill()
@@ -127,7 +60,7 @@ async def test_a_crash_is_taken_over_when_the_lease_has_ended_and_never_shared()
 
 @virtual
 async def test_the_kernel_ends_the_address_of_a_crashed_process_in_time() -> None:
-    async with site() as here:
+    async with running("ab") as here:
         old = here.holder
         written = here.leases.written[-1].time
         old.process.kill()
@@ -138,7 +71,7 @@ async def test_the_kernel_ends_the_address_of_a_crashed_process_in_time() -> Non
 
 @virtual
 async def test_a_crashed_process_that_comes_back_at_once_keeps_its_address() -> None:
-    async with site() as here:
+    async with running("ab") as here:
         old = here.holder
         old.process.kill()
         await anyio.sleep(0.5)
@@ -151,7 +84,7 @@ async def test_a_crashed_process_that_comes_back_at_once_keeps_its_address() -> 
 
 @virtual
 async def test_a_crashed_process_that_comes_back_later_follows() -> None:
-    async with site() as here:
+    async with running("ab") as here:
         old, new = here.holder, here.other
         old.process.kill()
         await anyio.sleep(10)
@@ -164,7 +97,7 @@ async def test_a_crashed_process_that_comes_back_later_follows() -> None:
 @pytest.mark.parametrize("stopped_for", [0.5, 2, 2.9, 3.1, 4, 4.9, 5.1, 6, 20])
 @virtual
 async def test_a_process_that_is_stopped_for_a_while_never_shares_the_address(stopped_for: float) -> None:
-    async with site() as here:
+    async with running("ab") as here:
         old = here.holder
         old.process.stop()
         await anyio.sleep(stopped_for)
@@ -176,7 +109,7 @@ async def test_a_process_that_is_stopped_for_a_while_never_shares_the_address(st
 
 @virtual
 async def test_a_machine_that_loses_the_api_gives_up_before_another_takes_over() -> None:
-    async with site() as here:
+    async with running("ab") as here:
         old, new = here.holder, here.other
         here.lines[old.node].cut()
         await anyio.sleep(15)
@@ -186,7 +119,7 @@ async def test_a_machine_that_loses_the_api_gives_up_before_another_takes_over()
 
 @virtual
 async def test_while_nobody_reaches_the_api_nobody_holds_and_afterwards_one_does() -> None:
-    async with site() as here:
+    async with running("ab") as here:
         for line in here.lines.values():
             line.cut()
         await anyio.sleep(10)
@@ -200,7 +133,7 @@ async def test_while_nobody_reaches_the_api_nobody_holds_and_afterwards_one_does
 
 @virtual
 async def test_a_short_silence_of_the_api_is_not_noticed() -> None:
-    async with site() as here:
+    async with running("ab") as here:
         first = here.holder
         for line in here.lines.values():
             line.cut()
@@ -213,7 +146,7 @@ async def test_a_short_silence_of_the_api_is_not_noticed() -> None:
 
 @virtual
 async def test_a_machine_that_is_cut_off_the_segment_does_not_answer_when_it_is_back() -> None:
-    async with site() as here:
+    async with running("ab") as here:
         old, new = here.holder, here.other
         here.client.reach(VIP.address)
         here.segment.cut_off(old.node)
@@ -228,7 +161,7 @@ async def test_a_machine_that_is_cut_off_the_segment_does_not_answer_when_it_is_
 
 @virtual
 async def test_control_plane_and_services_move_one_by_one() -> None:
-    async with site(wants={VIP: LEASE, SERVICE: OTHER_LEASE}) as here:
+    async with running("ab", wants={VIP: LEASE, SERVICE: OTHER_LEASE}) as here:
         services = next(machine for machine in here.machines.values() if machine.holds(SERVICE))
         control_plane = here.holder
         here.leases.put(OTHER_LEASE, attrs.evolve(here.leases.record(OTHER_LEASE), holder="somebody", duration=1000))
@@ -240,7 +173,7 @@ async def test_control_plane_and_services_move_one_by_one() -> None:
 
 @virtual
 async def test_a_lease_that_is_deleted_by_hand_is_taken_again_and_no_packet_is_lost() -> None:
-    async with site() as here:
+    async with running("ab") as here:
         assert here.client.reach(VIP.address)
         here.leases.delete(LEASE)
         assert await here.outage(10) == 0
@@ -249,7 +182,7 @@ async def test_a_lease_that_is_deleted_by_hand_is_taken_again_and_no_packet_is_l
 
 @virtual
 async def test_a_lease_that_is_blanked_by_hand_is_taken_again_and_no_packet_is_lost() -> None:
-    async with site() as here:
+    async with running("ab") as here:
         assert here.client.reach(VIP.address)
         here.leases.put(LEASE, attrs.evolve(here.leases.record(LEASE), holder=""))
         assert await here.outage(10) == 0
@@ -258,7 +191,7 @@ async def test_a_lease_that_is_blanked_by_hand_is_taken_again_and_no_packet_is_l
 
 @virtual
 async def test_of_three_that_lose_their_leader_one_takes_over_and_nobody_reports_a_conflict() -> None:
-    async with site("a", "b", "c", "d") as here:
+    async with running("abcd") as here:
         here.holder.process.kill()
         await anyio.sleep(TIMING.duration + 5)
         assert len(here.holders()) == 1
@@ -268,7 +201,7 @@ async def test_of_three_that_lose_their_leader_one_takes_over_and_nobody_reports
 
 @virtual
 async def test_a_rolling_update_of_all_machines_loses_no_packet() -> None:
-    async with site("a", "b", "c") as here:
+    async with running("abc") as here:
         here.client.reach(VIP.address)
 
         async def update() -> None:
@@ -286,7 +219,7 @@ async def test_a_rolling_update_of_all_machines_loses_no_packet() -> None:
 
 @virtual
 async def test_two_of_one_name_do_not_both_go_on() -> None:
-    async with site("a") as here:
+    async with running("a") as here:
         twin = Machine("a", here.segment, here.leases, {VIP: LEASE}, timing=TIMING)
         twin.host.links.address("eth0", "10.0.0.200/24")
         async with twin:

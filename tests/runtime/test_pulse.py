@@ -1,7 +1,6 @@
 """Heartbeats and whole machines: who is gone is known soon, and whoever is there is left alone."""
 
 import contextlib
-from collections.abc import AsyncIterator
 
 import anyio
 import attrs
@@ -9,41 +8,27 @@ import pytest
 
 from kubevip import fence
 from kubevip.heartbeat import ETHERTYPE, Badge, Beat, Role, seal
-from kubevip.lease import Timing
 from kubevip.model import LeaseKey, Vip
-from kubevip.testing import FakeHost, FaultyLeases, MemoryLeases, Segment, virtual
+from kubevip.testing import FaultyLeases, Segment, virtual
 from kubevip.testing.segment import Station
 from tests.runtime.machine import Machine
-from tests.runtime.test_machines import Site, now
+from tests.runtime.sites import LEASE, TIMING, VIP, VIP6, Site, now, running
 
-LEASE = LeaseKey("kube-system", "plndr-cp-lock")
-VIP, VIP6 = (Vip.parse(text, interface="eth0") for text in ("10.0.0.99", "fd00::99"))
-TIMING = Timing(duration=5, renew_deadline=3, retry_period=1)
 INTERVALS = [0.01, 0.1]
 
 
-@contextlib.asynccontextmanager
-async def site(
+def site(
     interval: float,
     names: str = "abc",
     vips: tuple[Vip, ...] = (VIP, VIP6),
     silent: str = "",
     company: tuple[Vip, ...] = (),
     segment: Segment | None = None,
-) -> AsyncIterator[Site]:
-    """Run machines with heartbeats, but for the *silent* ones, until one holds the VIPs."""
-    segment, leases = segment or Segment(), MemoryLeases()
-    made = Site(segment, leases, FakeHost("client", segment))
-    async with contextlib.AsyncExitStack() as stack:
-        for name in names:
-            made.lines[name] = line = FaultyLeases(leases, latency=0.005)
-            heartbeat = None if name in silent else interval
-            machine = Machine(
-                name, segment, line, dict.fromkeys(vips, LEASE), timing=TIMING, heartbeat=heartbeat, company=company
-            )
-            made.machines[name] = await stack.enter_async_context(machine)
-        await anyio.sleep(4.3)
-        yield made
+) -> contextlib.AbstractAsyncContextManager[Site]:
+    """Run machines with heartbeats, but for the *silent* ones."""
+    differently = {name: {"heartbeat": None} for name in silent}
+    wants = dict.fromkeys(vips, LEASE)
+    return running(names, segment=segment, wants=wants, differently=differently, heartbeat=interval, company=company)
 
 
 def power_off(here: Site) -> Machine:

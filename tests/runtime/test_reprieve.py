@@ -1,16 +1,12 @@
 """A holder that can't renew: what each manner promises, fault by fault. docs/failover.md has it as a table."""
 
-import contextlib
-from collections.abc import AsyncIterator
-
 import anyio
 import pytest
 
 from kubevip.model import Vip
 from kubevip.runtime.reprieve import OnApiLoss
-from kubevip.testing import FakeHost, FaultyLeases, MemoryLeases, Segment, virtual
-from tests.runtime.machine import Machine
-from tests.runtime.test_machines import LEASE, TIMING, VIP, VIP6, Site, now
+from kubevip.testing import virtual
+from tests.runtime.sites import LEASE, TIMING, VIP, VIP6, Site, now, running
 
 FENCE, HOLD, QUORUM = OnApiLoss
 HEARTBEAT = 0.1
@@ -18,20 +14,6 @@ HEARTBEAT = 0.1
 AT_ONCE = 0.05
 each_vip = pytest.mark.parametrize("vip", [VIP, VIP6], ids=["arp", "ndp"])
 who_goes_on = pytest.mark.parametrize(("manner", "heartbeat"), [(HOLD, None), (HOLD, HEARTBEAT), (QUORUM, HEARTBEAT)])
-
-
-@contextlib.asynccontextmanager
-async def site(manner: OnApiLoss, heartbeat: float | None, names: str = "abc") -> AsyncIterator[Site]:
-    segment, leases = Segment(), MemoryLeases()
-    made = Site(segment, leases, FakeHost("client", segment))
-    async with contextlib.AsyncExitStack() as stack:
-        for name in names:
-            made.lines[name] = line = FaultyLeases(leases, latency=0.005)
-            wants = {VIP: LEASE, VIP6: LEASE}
-            machine = Machine(name, segment, line, wants, timing=TIMING, heartbeat=heartbeat, on_api_loss=manner)
-            made.machines[name] = await stack.enter_async_context(machine)
-        await anyio.sleep(4.3)
-        yield made
 
 
 def api_away(here: Site, *names: str) -> None:
@@ -59,7 +41,7 @@ async def together(here: Site, seconds: float, vip: Vip = VIP) -> float:
 @pytest.mark.parametrize("heartbeat", [None, HEARTBEAT])
 @virtual
 async def test_fence_lets_go_at_the_deadline(heartbeat: float | None) -> None:
-    async with site(FENCE, heartbeat) as here:
+    async with running("abc", on_api_loss=FENCE, heartbeat=heartbeat) as here:
         api_away(here)
         await anyio.sleep(TIMING.renew_deadline + 0.1)
         assert here.holders() == []
@@ -70,7 +52,7 @@ async def test_fence_lets_go_at_the_deadline(heartbeat: float | None) -> None:
 def test_the_address_stays_while_the_api_server_is_away(manner: OnApiLoss, heartbeat: float | None, vip: Vip) -> None:
     @virtual
     async def check() -> None:
-        async with site(manner, heartbeat) as here:
+        async with running("abc", on_api_loss=manner, heartbeat=heartbeat) as here:
             old = here.holder
             api_away(here)
             assert await here.outage(120, vip) == 0
@@ -83,7 +65,7 @@ def test_the_address_stays_while_the_api_server_is_away(manner: OnApiLoss, heart
 def test_when_it_is_back_there_is_one_holder_and_hardly_an_outage(manner: OnApiLoss, heartbeat: float | None) -> None:
     @virtual
     async def check() -> None:
-        async with site(manner, heartbeat) as here:
+        async with running("abc", on_api_loss=manner, heartbeat=heartbeat) as here:
             api_away(here)
             await anyio.sleep(60)
             api_back(here)
@@ -100,7 +82,7 @@ def test_the_kernel_removes_the_address_when_the_agent_dies_meanwhile(
 ) -> None:
     @virtual
     async def check() -> None:
-        async with site(manner, heartbeat) as here:
+        async with running("abc", on_api_loss=manner, heartbeat=heartbeat) as here:
             old = here.holder
             api_away(here)
             await anyio.sleep(60)
@@ -117,7 +99,7 @@ def test_the_kernel_removes_the_address_when_the_agent_dies_meanwhile(
 @pytest.mark.parametrize("heartbeat", [None, HEARTBEAT])
 @virtual
 async def test_hold_lets_go_when_the_successor_is_seen(heartbeat: float | None) -> None:
-    async with site(HOLD, heartbeat) as here:
+    async with running("abc", on_api_loss=HOLD, heartbeat=heartbeat) as here:
         old = here.holder
         api_away(here, old.node)
         assert await here.outage(15) < 0.1
@@ -128,7 +110,7 @@ async def test_hold_lets_go_when_the_successor_is_seen(heartbeat: float | None) 
 
 @virtual
 async def test_quorum_lets_go_at_the_deadline_when_another_one_could_renew() -> None:
-    async with site(QUORUM, HEARTBEAT) as here:
+    async with running("abc", on_api_loss=QUORUM, heartbeat=HEARTBEAT) as here:
         old = here.holder
         api_away(here, old.node)
         await anyio.sleep(TIMING.renew_deadline + 0.1)
@@ -140,7 +122,7 @@ async def test_quorum_lets_go_at_the_deadline_when_another_one_could_renew() -> 
 
 @virtual
 async def test_quorum_lets_go_at_once_when_one_comes_to_reach_it_first() -> None:
-    async with site(QUORUM, HEARTBEAT) as here:
+    async with running("abc", on_api_loss=QUORUM, heartbeat=HEARTBEAT) as here:
         old = here.holder
         api_away(here)
         await anyio.sleep(30)
@@ -158,7 +140,7 @@ async def test_quorum_lets_go_at_once_when_one_comes_to_reach_it_first() -> None
 
 @virtual
 async def test_quorum_lets_go_at_once_when_it_hears_no_majority() -> None:
-    async with site(QUORUM, HEARTBEAT, "abcde") as here:
+    async with running("abcde", on_api_loss=QUORUM, heartbeat=HEARTBEAT) as here:
         old = here.holder
         api_away(here)
         await anyio.sleep(30)
@@ -172,7 +154,7 @@ async def test_quorum_lets_go_at_once_when_it_hears_no_majority() -> None:
 
 @virtual
 async def test_hold_has_two_holders_while_the_segment_is_cut_and_one_when_it_heals() -> None:
-    async with site(HOLD, None) as here:
+    async with running("abc", on_api_loss=HOLD, heartbeat=None) as here:
         old = here.holder
         here.segment.cut_off(old.node)
         api_away(here, old.node)
@@ -186,7 +168,7 @@ async def test_hold_has_two_holders_while_the_segment_is_cut_and_one_when_it_hea
 
 @virtual
 async def test_quorum_has_one_holder_while_the_segment_is_cut() -> None:
-    async with site(QUORUM, HEARTBEAT) as here:
+    async with running("abc", on_api_loss=QUORUM, heartbeat=HEARTBEAT) as here:
         old = here.holder
         here.segment.cut_off(old.node)
         api_away(here, old.node)
@@ -203,7 +185,7 @@ async def test_quorum_has_one_holder_while_the_segment_is_cut() -> None:
 def test_a_short_absence_changes_nothing(manner: OnApiLoss, heartbeat: float | None) -> None:
     @virtual
     async def check() -> None:
-        async with site(manner, heartbeat) as here:
+        async with running("abc", on_api_loss=manner, heartbeat=heartbeat) as here:
             old = here.holder
             for _ in range(5):
                 api_away(here)
@@ -218,7 +200,7 @@ def test_a_short_absence_changes_nothing(manner: OnApiLoss, heartbeat: float | N
 
 @virtual
 async def test_a_planned_stop_without_the_api_server_ends_at_its_bound() -> None:
-    async with site(HOLD, None) as here:
+    async with running("abc", on_api_loss=HOLD, heartbeat=None) as here:
         old = here.holder
         api_away(here)
         await anyio.sleep(30)

@@ -9,7 +9,7 @@ import pytest
 
 from kubevip.testing import FakeHost, FaultyLeases, MemoryLeases, Segment, virtual
 from tests.runtime.machine import Machine
-from tests.runtime.test_machines import HANDOVER, LEASE, TIMING, VIP, VIP6, Site, now
+from tests.runtime.sites import HANDOVER, LEASE, TIMING, VIP, VIP6, Site, now
 
 GATEWAYS = (ipaddress.ip_address("10.0.0.250"), ipaddress.ip_address("fd00::250"))
 

@@ -13,7 +13,7 @@ from kubevip.runtime.seeking import MOST, Seeker
 from kubevip.testing import FakeHost, MemoryLeases, Segment, frames, virtual
 from kubevip.testing.neighbourhood import MemoryNeighbourhood
 from tests.runtime.machine import Machine
-from tests.runtime.test_machines import LEASE, TIMING, VIP, VIP6
+from tests.runtime.sites import LEASE, TIMING, VIP, VIP6
 
 CLIENT, CLIENT6 = ip_address("10.0.0.11"), ip_address("fd00::11")
 

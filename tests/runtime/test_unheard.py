@@ -4,8 +4,8 @@ import anyio
 
 from kubevip.eligibility import Ground
 from kubevip.testing import virtual
+from tests.runtime.sites import LEASE
 from tests.runtime.test_fitness import fail, site, stat
-from tests.runtime.test_machines import LEASE
 
 
 @virtual

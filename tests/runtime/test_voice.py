@@ -5,7 +5,7 @@ import pytest
 
 from kubevip.runtime.voice import Voice, answer_within
 from kubevip.testing import virtual
-from tests.runtime.test_machines import now
+from tests.runtime.sites import now
 
 
 @virtual
