@@ -94,6 +94,7 @@ class Provider:
     async def _hand_over(self) -> None:
         """Release the Lease once nothing is on its way any more that the next one couldn't see."""
         patience = self.settings.timing.attempt_timeout
+        self._leading.end()
         if self._provisioning is not None:
             with anyio.move_on_after(patience):
                 await self._provisioning.close()
@@ -234,16 +235,22 @@ class _Leading:
 
     begins: anyio.Event = attrs.field(factory=anyio.Event)
     scope: anyio.CancelScope | None = None
+    _ending: bool = attrs.field(default=False, init=False)
 
     def campaigning(self, lease: LeaseKey, cause: Cause) -> None:
         """See ``kubevip.runtime.elector.Follower``."""
 
     def standing(self, lease: LeaseKey, standing: Standing, term: Term | None) -> None:
         """See ``kubevip.runtime.elector.Follower``."""
-        if term is not None:
-            self.begins.set()
-        else:
+        if term is None:
             self.stop()
+        elif not self._ending:
+            self.begins.set()
+
+    def end(self) -> None:
+        """Begin nothing any more, whatever a renewal that is on its way says; what goes on isn't stopped yet."""
+        self._ending = True
+        self.begins = anyio.Event()
 
     def stop(self) -> None:
         """Stop working."""

@@ -138,6 +138,20 @@ async def test_update_that_is_on_its_way_ends_before_the_lease_is_released(emula
     assert await emulator.holder() == ""
 
 
+async def test_renewal_that_is_on_its_way_at_the_end_begins_no_work(emulator, requests):
+    def asked(verb, resource):
+        return len([each for each in requests if (each.verb, each.resource) == (verb, resource)])
+
+    await emulator.configure(**POOL)
+    async with emulator.provider():
+        await emulator.add_service("web")
+        await emulator.wait_served("web")
+        emulator.fault("delay", seconds=0.4, count=1, verbs=("update",), resources=("leases",))
+        before, lists = asked("update", "leases"), asked("list", "services")
+        await until(lambda: asked("update", "leases") > before)
+    assert asked("list", "services") == lists
+
+
 async def test_update_that_hangs_does_not_keep_the_provider_from_ending(emulator):
     await emulator.configure(**POOL)
     async with emulator.provider():
