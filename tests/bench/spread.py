@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from kubevip.lease import Timing
 from kubevip.placement import Item, Node, Placement, place, settled
-from kubevip.testing.simulation.server import ApiServer
+from kubevip.testing.simulation.server import ApiServer, Request
 from kubevip.testing.simulation.world import World
 from tests.simulation import spread as fleet
 
@@ -38,7 +38,7 @@ def steady(nodes: int, services: int) -> tuple[float, float, Counter[str]]:
     by_node: Counter[str] = Counter()
     count = fleet.counting(counted)
 
-    def note(server: ApiServer, request: fleet.Request) -> object:
+    def note(server: ApiServer, request: Request) -> object:
         by_node[request.node] += request.method != "GET"
         return count(server, request)
 

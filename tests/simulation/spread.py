@@ -24,10 +24,17 @@ def plans(count: int) -> tuple[ServicePlan, ...]:
     return tuple(ServicePlan(name=f"s{number}", addresses=(FIRST + number,)) for number in range(count))
 
 
-def scenario(nodes: int, services: tuple[ServicePlan, ...], *, linger: float = 3.0, latency: float = 0.005) -> Scenario:
+def scenario(
+    nodes: int,
+    services: tuple[ServicePlan, ...],
+    *,
+    timing: Timing = QUICK,
+    linger: float = 3.0,
+    latency: float = 0.005,
+) -> Scenario:
     return Scenario(
         seed=1,
-        timing=QUICK,
+        timing=timing,
         linger=linger,
         latency=latency,
         manners=Manners(kind=SPREAD, spread=True),
