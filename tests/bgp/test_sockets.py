@@ -15,6 +15,7 @@ from kubevip_bgp.routes import Route
 from kubevip_bgp.sockets import Source, dial
 from kubevip_bgp.speaker import Identity, Speaker
 
+from kubevip.plugin import NetworkError
 from tests.waiting import until
 
 LOOPBACK = IPv4Address("127.0.0.1")
@@ -174,3 +175,18 @@ def test_hops_are_limited_as_the_peer_is_near_or_far(facts, source, external, tt
 def test_unanswered_data_ends_the_connection_within_the_patience():
     with dial(Neighbor(address=LOOPBACK, number=65001), Source(patience=9), external=True) as sock:
         assert sock.getsockopt(socket.IPPROTO_TCP, 18) == 9000
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (Source(interface="none0"), r"sessions can't start from 'none0' \(bgp_sourceif\): there is no such interface"),
+        (
+            Source(address=IPv4Address("192.0.2.1")),
+            r"sessions can't start from 192\.0\.2\.1 \(bgp_sourceip\): no interface of this node has that address",
+        ),
+    ],
+)
+def test_source_that_this_node_has_not_is_named(source, reason):
+    with pytest.raises(NetworkError, match=reason):
+        dial(Neighbor(address=LOOPBACK, number=65001), source, external=True)
