@@ -233,6 +233,7 @@ def _services(now: AgentStatistics) -> Iterator[Metric]:
                 (("seen",), now.services.seen),
                 (("wanted",), now.services.wanted),
                 (("without_endpoints",), now.services.without_endpoints),
+                (("in_vain",), now.services.in_vain),
             ],
         )
 
