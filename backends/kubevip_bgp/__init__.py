@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 
 import attrs
 
-from kubevip.plugin import Backend, ConfigError, Host, NetworkError, Peering, Vip
+from kubevip.plugin import Backend, ConfigError, Family, Host, NetworkError, Peering, Vip
 from kubevip_bgp.configuration import Configuration, read_configuration
 from kubevip_bgp.discovery import Discovery
 from kubevip_bgp.fsm import State
@@ -133,6 +133,7 @@ class BgpBackend(Backend):
                 state=each.state.value,
                 established=each.state is State.ESTABLISHED,
                 reason=each.reason,
+                families=tuple(Family(4 if family is Afi.IPV4 else 6) for family in each.families),
                 routes=each.told,
                 flaps=each.flaps,
                 malformed=each.malformed,

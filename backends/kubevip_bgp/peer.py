@@ -285,5 +285,7 @@ class Peer:
         states = [connection.session.state for connection in self._connections]
         order = list(State)
         return self._history.statistics(
-            state=max(states, key=order.index, default=State.IDLE), told=len(told) if told is not None else 0
+            state=max(states, key=order.index, default=State.IDLE),
+            told=len(told) if told is not None else 0,
+            families=tuple(sorted(told.export.next_hops)) if told is not None else (),
         )
