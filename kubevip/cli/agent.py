@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import anyio
 import anyio.abc
 
+from kubevip.cli.pipes import tell_while_read
 from kubevip.config import Loaded, add_flags, load
 from kubevip.errors import ConfigError, KubeVipError
 
@@ -117,12 +118,18 @@ async def _obey_signals(
         told = False
         async for number in signals:
             if number == signal.SIGUSR1:
-                print(agent.dump(loaded.given), flush=True)
+                # Nobody may read it, and that is no reason to end.
+                tell_while_read(lambda: _show(agent, loaded))
                 continue
             if told:
                 scope.cancel()
             told = True
             agent.stop()
+
+
+def _show(agent: "Agent", loaded: Loaded) -> int:
+    print(agent.dump(loaded.given))
+    return 0
 
 
 def fail(errors: Sequence[BaseException]) -> int:
