@@ -3,8 +3,14 @@
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kubevip_bgp.bfd import Detector
 from kubevip_bgp.configuration import parse_communities, read_configuration
+from kubevip_bgp.messages import Open, Update, encode
 from kubevip_bgp.neighbors import Neighbor
+from kubevip_bgp.prefixes import Afi
+from kubevip_bgp.routes import Export
 
 from kubevip.plugin import ConfigError
 
@@ -86,3 +92,32 @@ def test_all_problems_are_told_at_once_and_no_password():
 def test_community_out_of_range_is_refused(text):
     with pytest.raises(ValueError, match="is no community"):
         parse_communities(text)
+
+
+NUMBERS = st.integers(-1, 2**70).map(str) | st.sampled_from(["", "0", "1", "65535", "x"])
+FIELDS = st.lists(NUMBERS | st.sampled_from(["true", "false", "fixed", "mpbgp_ipv6=[fd00::1]"]), max_size=7)
+DETECTIONS = st.tuples(st.sampled_from(["true", "false", ""]), NUMBERS, NUMBERS, NUMBERS).map(";".join)
+PEERS = st.one_of(
+    st.builds(lambda fields, bfd: ":".join(["10.0.0.9", *fields, bfd]), FIELDS, DETECTIONS),
+    st.builds("10.0.0.9:65001:::::{}".format, DETECTIONS),
+    st.text("0123456789abcdef.:;,[]%=unmerd_", max_size=40),
+)
+OTHERS = ("bgp_as", "bgp_communities", "bgp_hold_time", "bgp_keepalive_interval", "bgp_med", "bgp_local_pref")
+
+
+@given(PEERS, st.dictionaries(st.sampled_from(OTHERS), NUMBERS | st.text("0123456789:, ", max_size=20)))
+def test_whatever_is_written_is_refused_with_a_sentence_or_can_be_sent(peers, others):
+    try:
+        found = read_configuration({"bgp_peers": peers, **others})
+    except ConfigError:
+        return
+    identity = Open(number=found.number, identifier=IPv4Address("10.0.0.1"), hold_time=found.hold_time)
+    export = Export(number=found.number, internal=False, next_hops={Afi.IPV4: (IPv4Address("10.0.0.1"),)})
+    assert encode(identity)
+    assert encode(Update(attributes=export.attributes(Afi.IPV4, found.route)))
+    for neighbor in found.neighbors:
+        if neighbor.detection is not None:
+            detector = Detector(neighbor.detection, 1, lambda: 1.0)
+            detector.start(0.0)
+            detector.advance(0.0)
+            assert list(detector.data_to_send())
