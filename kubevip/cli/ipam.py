@@ -17,6 +17,7 @@ import attrs
 from kubevip.cli import ipam_documents as documents
 from kubevip.cli import ipam_screens as screens
 from kubevip.cli.ipam_arguments import add_arguments, read_settings, read_surroundings
+from kubevip.cli.pipes import tell_while_read
 from kubevip.cli.tables import Page
 from kubevip.config import Settings, kubeconfig_candidates
 from kubevip.config.provider import CONFIG_MAP, CONFIG_NAMESPACE, ProviderSettings
@@ -47,19 +48,13 @@ def run(arguments: argparse.Namespace) -> int:
     }
     command, failure = commands[arguments.command]
     try:
-        code = command(arguments)
-        sys.stdout.flush()
+        return tell_while_read(lambda: command(arguments), failure)
     except ConfigError as error:
         _tell(error.problems)
     except KubeVipError as error:
         _tell([str(error)])
-    except BrokenPipeError:
-        # Whoever reads has seen enough. What is left would be written into the pipe at the end once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         return _INTERRUPTED
-    else:
-        return code
     return failure
 
 
