@@ -10,11 +10,11 @@ import asyncio
 import contextlib
 import signal
 import statistics
-import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -34,6 +34,7 @@ MODES: Mapping[str, Mapping[str, str]] = {
     "service": {"svc_election": "true"},
     "spread": {"svc_placement": "spread"},
 }
+PARTS = ("one", "first", "fleet", "rest", "create", "churn", "restart", "cold", "others")
 TIMES = ("vip_leaseduration", "vip_renewdeadline", "vip_retryperiod")
 KIBI = 1024
 # With fewer Services, what else a process takes hides what they take.
@@ -47,20 +48,21 @@ STARTS_WITHIN, SETTLES_WITHIN = 240.0, 300.0
 class Plan:
     """What is measured, and with how much."""
 
-    mode: str
     agents: int
     services: int
     others: int
     rest: float
     churn: float
-    created: int
     width: int
-    times: tuple[str, ...]
+    created: int = 7
+    mode: str = "spread"
+    times: tuple[str, ...] = tuple(OPERATOR[name] for name in TIMES)
     """Those of ``TIMES``, in seconds."""
-    parts: frozenset[str]
+    parts: frozenset[str] = frozenset(PARTS)
 
 
-PARTS = ("one", "first", "fleet", "rest", "create", "churn", "restart", "cold", "others")
+SMALL = Plan(agents=5, services=500, others=500, rest=5.0, churn=20.0, width=1)
+LARGE = Plan(agents=50, services=5000, others=5000, rest=20.0, churn=60.0, width=2)
 
 
 @attrs.define(eq=False)
@@ -179,7 +181,7 @@ class Bench:
             self.sightings.announced.pop(key, None)
             began = time.monotonic()
             await self.api.create(service(number))
-            await until(lambda key=key: key in self.sightings.announced, 30, "a Service", every=0.01)  # type: ignore[misc]
+            await until(partial(self.sightings.was_announced, key), 30, "a Service", every=0.01)
             lags.append(1000 * (self.sightings.announced[key] - began))
             self._alive.append(number)
         what = f"one Service created while {self.plan.services:,} exist: to the first frame"
@@ -223,10 +225,10 @@ class Bench:
             await asyncio.sleep(3)
         what = f"rolling restart, {width} at a time"
         self.tell(what, "", f"{took:.0f} s")
-        silences = [1000 * each for each in found["silences"].values()]  # type: ignore[attr-defined]
+        silences = [1000 * each for each in found.silences.values()]
         self.tell(f"{what}: longest silence of an address, sample of {len(sample)}", "", spread(silences, "ms"))
-        lost = sum(found["lost"].values())  # type: ignore[attr-defined]
-        self.tell(f"{what}: probes lost", "", f"{lost:,} of {found['sent'] * len(sample):,}")  # type: ignore[operator]
+        lost = sum(found.lost.values())
+        self.tell(f"{what}: probes lost", "", f"{lost:,} of {found.sent * len(sample):,}")
         shared = sorted(self.sightings.shared.values())
         longest = f"{len(shared):,} addresses, {1000 * shared[-1]:,.0f} ms at most" if shared else "none"
         self.tell(f"{what}: on two links while handed over (make before break)", "", longest)
@@ -358,27 +360,26 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Plan, bool, Path | No
     add = parser.add_argument
     add("--quick", action="store_true", help="5 agents, 500 Services, 20 s of churn")
     add("--real", action="store_true", help="on kube-apiserver and etcd instead of the built-in API server")
-    add("--mode", choices=tuple(MODES), default="spread")
+    add("--mode", choices=tuple(MODES), default=LARGE.mode)
     add("--agents", type=int)
     add("--services", type=int)
     add("--others", type=int, help="how many Services of type ClusterIP come in the end")
     add("--rest", type=float, help="seconds at rest")
     add("--churn", type=float, help="seconds of churn")
     add("--width", type=int, help="agents that are restarted at a time")
-    add("--times", default="/".join(OPERATOR[name] for name in TIMES), help="of a Lease, in seconds, as 15/10/2")
+    add("--times", default="/".join(LARGE.times), help="of a Lease, in seconds, as 15/10/2")
     add("--parts", default=",".join(PARTS), help=f"of {','.join(PARTS)}")
     add("--logs", type=Path, help="where the agents' logs are left")
     given = parser.parse_args(arguments)
-    small = {"agents": 5, "services": 500, "others": 500, "rest": 5.0, "churn": 20.0, "width": 1}
-    large = {"agents": 50, "services": 5000, "others": 5000, "rest": 20.0, "churn": 60.0, "width": 2}
-    numbers = {
-        name: value if (said := getattr(given, name)) is None else said
-        for name, value in (small if given.quick else large).items()
-    }
     times = tuple(given.times.split("/"))
     if len(times) != len(TIMES):
         parser.error(f"--times: {given.times!r} are not the three times of a Lease, such as 15/10/2")
-    plan = Plan(mode=given.mode, created=7, times=times, parts=frozenset(given.parts.split(",")), **numbers)
+    plan = attrs.evolve(
+        SMALL if given.quick else LARGE, mode=given.mode, times=times, parts=frozenset(given.parts.split(","))
+    )
+    for name in ("agents", "services", "others", "rest", "churn", "width"):
+        if (said := getattr(given, name)) is not None:
+            plan = attrs.evolve(plan, **{name: said})
     return plan, given.real, given.logs
 
 
@@ -422,4 +423,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
