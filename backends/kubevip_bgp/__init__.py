@@ -153,7 +153,9 @@ class BgpBackend(Backend):
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            states = "; ".join(f"{each.peer}: {each.reason or each.state}" for each in self.peerings())
+            states = "; ".join(
+                f"{each.peer}: {each.reason or f'no answer yet ({each.state})'}" for each in self.peerings()
+            )
             raise NetworkError(f"there is no BGP session: {states}") from None
 
     def _wake(self) -> None:

@@ -92,7 +92,7 @@ def read_configuration(texts: Mapping[str, str]) -> Configuration:
         number=reading.take("bgp_as", parse_number, parse_number(_DEFAULT_NUMBER)),
         neighbors=neighbors,
         route=_route(reading),
-        router_id=reading.take("bgp_routerid", IPv4Address, None),
+        router_id=reading.take("bgp_routerid", _router_id, None),
         router_interface=reading.text("bgp_routerinterface"),
         source_address=source_address,
         source_interface=source_interface,
@@ -125,7 +125,8 @@ def _neighbors(reading: _Reading, next_hops: NextHops) -> tuple[Neighbor, ...]:
             ),
         )
     if not peers and not reading.problems:
-        reading.problems.append("bgp_peers (not set): BGP needs a peer; write bgp_peers=<address>:<AS>")
+        found = repr(reading.text("bgp_peers")) if reading.text("bgp_peers") else "(not set)"
+        reading.problems.append(f"bgp_peers {found}: BGP needs a peer; write bgp_peers=<address>:<AS>")
     addresses = [peer.address for peer in peers]
     for address in sorted({str(each) for each in addresses if addresses.count(each) > 1}):
         reading.problems.append(f"bgp_peers: {address} is there more than once; leave one of them")
@@ -191,6 +192,13 @@ def whole(low: int, high: int) -> Callable[[str], int]:
 
 def _address(text: str) -> IPAddress:
     return ipaddress.ip_address(text)
+
+
+def _router_id(text: str) -> IPv4Address:
+    try:
+        return IPv4Address(text)
+    except ValueError:
+        raise ValueError(f"{text!r}; write an IPv4 address, also where sessions are over IPv6") from None
 
 
 def _connection(text: str) -> str:

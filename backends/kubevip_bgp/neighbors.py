@@ -22,7 +22,12 @@ _PASSWORD_LIMIT = 80
 _UNNUMBERED = "unnumbered"
 # What Linux lets the name of an interface be, without what has a meaning here.
 _INTERFACE = re.compile(r"[^\s/:,%\[\]]{1,15}")
+_SHORT_NUMBER = re.compile(r"[0-9]{0,12}")
 _NEXT_HOPS = ("fixed", "auto_sourceip", "auto_sourceif")
+# Shorter ones are no promise that a process could keep; the longest are RFC 5880's, or nothing that BFD is for.
+_BFD_INTERVALS, _BFD_MULTIPLIERS = (10, 60_000), (1, 255)
+_LARGEST_NUMBER = 2**32 - 1
+_DIGITS = len(str(_LARGEST_NUMBER))
 _BOOLEANS = {"": False, "true": True, "false": False}
 
 
@@ -154,7 +159,9 @@ def parse_address(text: str) -> IPAddress:
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        raise ValueError(f"{text!r} is not an IP address; write an IPv6 address in brackets") from None
+        raise ValueError(
+            f"{text!r} is not an IP address; write one such as 10.0.0.1, an IPv6 address in brackets, and no name"
+        ) from None
     if address.is_multicast or address.is_unspecified:
         raise ValueError(f"{text} is not the address of one machine")
     scope = address.scope_id if isinstance(address, IPv6Address) else None
@@ -168,8 +175,8 @@ def parse_number(text: str) -> int:
 
     :raises ValueError: with what would be right.
     """
-    if not text.isdecimal() or not 1 <= int(text) <= 2**32 - 1:
-        raise ValueError(f"AS {text!r}; write a number from 1 to {2**32 - 1}")
+    if not text.isdecimal() or len(text) > _DIGITS or not 1 <= int(text) <= _LARGEST_NUMBER:
+        raise ValueError(f"AS {text[: _DIGITS + 1]!r}; write a number from 1 to {_LARGEST_NUMBER}")
     return int(text)
 
 
@@ -233,13 +240,21 @@ def _typed(text: str, kind: type[Address], name: str) -> Address | None:
 def _detection(text: str) -> Detection | None:
     """Read ``enabled;receive ms;transmit ms;multiplier``."""
     enabled, *numbers = text.split(";")
-    if len(numbers) != 3 or not all(not number or number.isdecimal() for number in numbers):
+    if len(numbers) != 3 or not all(_SHORT_NUMBER.fullmatch(number) for number in numbers):
         raise ValueError(f"bfd {text!r}; write enabled;300;300;3: milliseconds to receive and transmit, multiplier")
     if not _choose(_BOOLEANS, enabled.lower(), "bfd"):
         return None
-    receive, transmit, multiplier = (int(number) if number else 0 for number in numbers)
+    receive, transmit, multiplier = numbers
     return Detection(
-        receive=(receive or 300) / 1000,
-        transmit=(transmit or 300) / 1000,
-        multiplier=multiplier or 3,
+        receive=_within(receive, _BFD_INTERVALS, "bfd interval", 300) / 1000,
+        transmit=_within(transmit, _BFD_INTERVALS, "bfd interval", 300) / 1000,
+        multiplier=_within(multiplier, _BFD_MULTIPLIERS, "bfd multiplier", 3),
     )
+
+
+def _within(text: str, bounds: tuple[int, int], what: str, default: int) -> int:
+    """Return a number, or *default* where there is none, or 0."""
+    number = int(text or 0) or default
+    if not bounds[0] <= number <= bounds[1]:
+        raise ValueError(f"{what} {text}; write a number from {bounds[0]} to {bounds[1]}")
+    return number

@@ -21,6 +21,12 @@ _NEAR = 255
 # Network control (RFC 4594): routers queue it before what it tells of.
 _PRECEDENCE = 0xC0
 _BACKLOG = 16
+# What the kernel's numbers mean for what is asked of it here.
+_WORDS = {
+    errno.EADDRNOTAVAIL: "no interface of this node has that address",
+    errno.ENODEV: "there is no such interface",
+    errno.ENOPROTOOPT: "this kernel can't do that",
+}
 
 
 @attrs.frozen(kw_only=True)
@@ -53,13 +59,16 @@ def dial(neighbor: Neighbor, source: Source, *, external: bool) -> socket.socket
     try:
         with _told(f"a socket to {neighbor.name}"):
             sock.setblocking(False)
-            if source.interface:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, source.interface.encode())
-            if source.address is not None and source.address.version == neighbor.address.version:
-                sock.bind((str(source.address), 0))
-            if neighbor.password:
-                sign(sock, neighbor)
             limit(sock, neighbor, source, external=external)
+        if neighbor.password:
+            with _told(f"TCP's MD5 signatures for {neighbor.name}"):
+                sign(sock, neighbor)
+        if source.interface:
+            with _told(f"sessions can't start from {source.interface!r} (bgp_sourceif)"):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, source.interface.encode())
+        if source.address is not None and source.address.version == neighbor.address.version:
+            with _told(f"sessions can't start from {source.address} (bgp_sourceip)"):
+                sock.bind((str(source.address), 0))
     except BaseException:
         sock.close()
         raise
@@ -152,4 +161,5 @@ def _told(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise NetworkError(f"{what}: {os.strerror(error.errno or 0)}", error.errno) from error
+        why = _WORDS.get(error.errno or 0) or os.strerror(error.errno or 0)
+        raise NetworkError(f"{what}: {why}", error.errno) from error

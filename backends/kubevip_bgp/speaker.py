@@ -184,7 +184,7 @@ class Speaker:
             source=self.source,
             routes=self._routes,
             interfaces=self.interfaces,
-            changed=self.changed,
+            changed=self._changed,
             active=identity.connect,
             restarting=self._still_restarting,
             located=self._locate,
@@ -203,6 +203,13 @@ class Speaker:
             return 0.0
         bound = min(RESTART_DEFERRAL, self.identity.graceful_restart / 2)
         return self._began + bound - asyncio.get_running_loop().time()
+
+    def _changed(self) -> None:
+        """A session has come about, or has ended. What kept BFD from its work before may be over with a new one."""
+        for number, peer in enumerate(self._peers, start=1):
+            if peer.established and not self._watchdogs.watches(peer):
+                self._watchdogs.watch(peer, number)
+        self.changed()
 
     # The door
 

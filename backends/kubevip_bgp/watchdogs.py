@@ -125,16 +125,21 @@ class Watchdogs:
     source: Source
     _by_address: dict[IPAddress, Watchdog] = attrs.field(factory=dict, init=False)
     _ears: dict[tuple[int, int], socket.socket] = attrs.field(factory=dict, init=False)
+    _reasons: dict[Neighbor, str] = attrs.field(factory=dict, init=False)
 
     def watch(self, peer: Watched, number: int) -> None:
         """Begin to watch *peer*, if it is to be watched; *number* tells it from the others.
 
-        Where that can't be, the hold time has to do.
+        Where that can't be, the hold time has to do; the same reason again is no news.
         """
         try:
             self._watch(peer, number)
         except NetworkError as error:
-            log.warning("no BFD with the peer", extra={"peer": peer.neighbor.name, "reason": str(error)})
+            level = logging.DEBUG if self._reasons.get(peer.neighbor) == str(error) else logging.WARNING
+            self._reasons[peer.neighbor] = str(error)
+            log.log(level, "no BFD with the peer", extra={"peer": peer.neighbor.name, "reason": str(error)})
+        else:
+            self._reasons.pop(peer.neighbor, None)
 
     def _watch(self, peer: Watched, number: int) -> None:
         neighbor = peer.neighbor
@@ -147,6 +152,10 @@ class Watchdogs:
         dog = Watchdog(peer, detector, self.drain, _mouth(neighbor, self.source))
         self._by_address[_plain(neighbor.address)] = dog
         dog.start()
+
+    def watches(self, peer: Watched) -> bool:
+        """Tell whether *peer* is watched."""
+        return any(dog.peer is peer for dog in self._by_address.values())
 
     def leave(self, peer: Watched) -> None:
         """Watch *peer* no more."""
@@ -231,6 +240,9 @@ def _mouth(neighbor: Neighbor, source: Source) -> socket.socket:
     except OSError as error:
         sock.close()
         raise NetworkError(f"BFD with {neighbor.name}: {error.strerror}", error.errno) from error
+    except NetworkError:
+        sock.close()
+        raise
     return sock
 
 

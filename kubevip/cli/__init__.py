@@ -6,6 +6,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from kubevip.cli.pipes import tell_while_read
+
 COMMANDS = {
     "agent": "keep the addresses of the control plane and of Services, as one node of several",
     "backends": "list the backends that are installed",
@@ -29,10 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     name = given[0] if given else ""
     command = ALIASES.get(name, name)
-    if command not in COMMANDS:
-        return _explain(name)
     if command not in DAEMONS:
-        return _run(name, command, given[1:])
+        return tell_while_read(lambda: _run(name, command, given[1:]) if command in COMMANDS else _explain(name))
     gc.disable()
     try:
         return _run(name, command, given[1:])

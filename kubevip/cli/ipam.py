@@ -17,18 +17,19 @@ import attrs
 from kubevip.cli import ipam_documents as documents
 from kubevip.cli import ipam_screens as screens
 from kubevip.cli.ipam_arguments import add_arguments, read_settings, read_surroundings
+from kubevip.cli.pipes import tell_while_read
 from kubevip.cli.tables import Page
 from kubevip.config import Settings, kubeconfig_candidates
 from kubevip.config.provider import CONFIG_MAP, CONFIG_NAMESPACE, ProviderSettings
 from kubevip.errors import ConfigError, KubeVipError
-from kubevip.inventory import take_inventory
 from kubevip.ipam import read
 from kubevip.ipam.checking import Check, check
 from kubevip.ipam.documents import LONGEST_TEXT, Written, read_written
 from kubevip.ipam.findings import Finding, Grade, Surroundings, warning
 from kubevip.kube.survey import Survey, read_dump, survey
-from kubevip.provision import Classes
-from kubevip.replan import replan
+from kubevip.provision.inventory import take_inventory
+from kubevip.provision.replan import replan
+from kubevip.provision.verdict import Classes
 
 __all__ = ["add_arguments", "run"]
 
@@ -47,19 +48,13 @@ def run(arguments: argparse.Namespace) -> int:
     }
     command, failure = commands[arguments.command]
     try:
-        code = command(arguments)
-        sys.stdout.flush()
+        return tell_while_read(lambda: command(arguments), failure)
     except ConfigError as error:
         _tell(error.problems)
     except KubeVipError as error:
         _tell([str(error)])
-    except BrokenPipeError:
-        # Whoever reads has seen enough. What is left would be written into the pipe at the end once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         return _INTERRUPTED
-    else:
-        return code
     return failure
 
 

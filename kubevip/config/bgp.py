@@ -7,6 +7,8 @@ from kubevip.config import parse_network as net
 from kubevip.config.setting import NotYet, setting
 from kubevip.model import IPAddress
 
+# All that an OPEN has room for, in seconds.
+_LONGEST_HOLD = 2**16 - 1
 _ZEBRA = NotYet("installing routes by FRR's zebra", "leave zebra_enable out: routes are told to the peers alone")
 
 
@@ -124,7 +126,7 @@ class Bgp:
     hold_time: float = setting(
         env="bgp_hold_time",
         flags=("--bgpHoldTimer",),
-        form=form.seconds(0),
+        form=form.seconds(0, _LONGEST_HOLD),
         default=30.0,
         needs=("bgp_enable",),
         since="0.7.0",
@@ -133,7 +135,7 @@ class Bgp:
     keepalive: float = setting(
         env="bgp_keepalive_interval",
         flags=("--bgpKeepAliveInterval",),
-        form=form.seconds(0),
+        form=form.seconds(0, _LONGEST_HOLD),
         default=10.0,
         needs=("bgp_enable",),
         since="0.7.0",

@@ -249,6 +249,13 @@ def _spread_fences(facts: Facts) -> str | None:
     return f"{facts.shown('vip_on_api_loss')}: with svc_placement=spread for the control plane's address alone"
 
 
+def _nothing_is_spread(facts: Facts) -> str | None:
+    if not facts.settings.services.enable or facts.settings.services.placement == "spread":
+        return None
+    shown = [facts.shown(name) for name in ("svc_weight", "svc_zone") if name in facts.given]
+    return f"{', '.join(shown)}: no effect without svc_placement=spread" if shown else None
+
+
 def _arp_floor(facts: Facts) -> str | None:
     given = facts.given.get("vip_arpRate")
     if given is None or int(given.text) / 1000 == facts.settings.arp.rate:
@@ -287,6 +294,7 @@ NOTICES = (
     Rule(("control_plane_health_check_address", "vip_arp", "vip_leaderelection"), _own_server_gates_no_election),
     Rule(("vip_arp", "vip_leaderelection"), _arp_elects),
     Rule(("svc_enable", "svc_placement", "vip_on_api_loss"), _spread_fences),
+    Rule(("svc_enable", "svc_placement", "svc_weight", "svc_zone"), _nothing_is_spread),
     Rule(("vip_arpRate",), _arp_floor),
     Rule(("vip_loglevel",), _old_debug),
 )

@@ -232,5 +232,6 @@ class Election:
         form=form.short_seconds(60),
         default=3.0,
         since="kubevip",
-        help="seconds that a departing holder keeps answering for a successor that it has not seen",
+        help="seconds that a departing holder keeps answering for a successor that it has not seen; a node that stops"
+        " in spread mode hands over for as long as that gets on within so many seconds, 20 at most; 0: not at all",
     )

@@ -57,7 +57,11 @@ def test_connection_says_who_may_begin(text, connect, accept):
         ({"bgp_hold_time": "2", "bgp_keepalive_interval": "1"}, "bgp_hold_time: 2 s; write 0 for none, or at least 3"),
         ({"bgp_hold_time": "9"}, "bgp_keepalive_interval: 10 s is longer than bgp_hold_time, 9 s"),
         ({"bgp_as": "0"}, "bgp_as: AS '0'; write a number from 1 to 4294967295"),
-        ({"bgp_routerid": "fd00::1"}, "bgp_routerid: Expected 4 octets in 'fd00::1'"),
+        (
+            {"bgp_routerid": "fd00::1"},
+            "bgp_routerid: 'fd00::1'; write an IPv4 address, also where sessions are over IPv6",
+        ),
+        ({"bgp_peers": " , "}, "bgp_peers ',': BGP needs a peer; write bgp_peers=<address>:<AS>"),
         (
             {"bgp_sourceip": "10.0.0.1", "bgp_sourceif": "eth0"},
             "bgp_sourceip, bgp_sourceif: these exclude each other; leave one of them",

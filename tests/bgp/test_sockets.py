@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, ip_network
 import pytest
 from kubevip_bgp.capabilities import Capabilities
 from kubevip_bgp.messages import KEEPALIVE, Open, Stream, encode
-from kubevip_bgp.neighbors import Neighbor
+from kubevip_bgp.neighbors import Detection, Neighbor
 from kubevip_bgp.notification import Notification
 from kubevip_bgp.peer import Peer
 from kubevip_bgp.prefixes import Afi
@@ -15,6 +15,7 @@ from kubevip_bgp.routes import Route
 from kubevip_bgp.sockets import Source, dial
 from kubevip_bgp.speaker import Identity, Speaker
 
+from kubevip.plugin import NetworkError
 from tests.waiting import until
 
 LOOPBACK = IPv4Address("127.0.0.1")
@@ -50,9 +51,9 @@ class Router:
             return await self.connections.get()
 
 
-def speaker(port, **identity):
+def speaker(port, detection=None, **identity):
     facts = {"number": 65000, "identifier": IPv4Address("10.0.0.1"), "hold_time": 3, "keepalive": 1} | identity
-    neighbor = Neighbor(address=LOOPBACK, number=65001, port=port)
+    neighbor = Neighbor(address=LOOPBACK, number=65001, port=port, detection=detection)
     return Speaker(Identity(**facts), [neighbor], Source(), lambda: {"lo": (LOOPBACK,)})
 
 
@@ -122,6 +123,23 @@ async def test_session_that_ends_with_the_connection_is_begun_anew():
         assert ours.statistics()[0].reason == "the peer has closed the connection"
 
 
+async def test_bfd_that_could_not_begin_does_so_with_the_next_session(monkeypatch, caplog):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("", 0))
+        monkeypatch.setattr("kubevip_bgp.watchdogs.NEAR_PORT", taken.getsockname()[1])
+        async with Router() as router, speaker(router.port, detection=Detection()) as ours:
+            for attempt in range(3):
+                reader, writer = await router.next()
+                await greet(reader, writer)
+                await until(lambda: ours.established)
+                assert ours._watchdogs.watches(ours._peers[0]) is (attempt == 2)
+                if attempt == 1:
+                    taken.close()
+                writer.close()
+                await until(lambda: not ours.established)
+    assert caplog.messages.count("no BFD with the peer") == 1
+
+
 async def test_stop_is_told_with_a_text():
     async with Router() as router:
         async with speaker(router.port) as ours:
@@ -174,3 +192,18 @@ def test_hops_are_limited_as_the_peer_is_near_or_far(facts, source, external, tt
 def test_unanswered_data_ends_the_connection_within_the_patience():
     with dial(Neighbor(address=LOOPBACK, number=65001), Source(patience=9), external=True) as sock:
         assert sock.getsockopt(socket.IPPROTO_TCP, 18) == 9000
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (Source(interface="none0"), r"sessions can't start from 'none0' \(bgp_sourceif\): there is no such interface"),
+        (
+            Source(address=IPv4Address("192.0.2.1")),
+            r"sessions can't start from 192\.0\.2\.1 \(bgp_sourceip\): no interface of this node has that address",
+        ),
+    ],
+)
+def test_source_that_this_node_has_not_is_named(source, reason):
+    with pytest.raises(NetworkError, match=reason):
+        dial(Neighbor(address=LOOPBACK, number=65001), source, external=True)

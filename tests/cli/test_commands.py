@@ -1,11 +1,15 @@
 """The commands that print something and end."""
 
+import os
 import platform
+import subprocess
+import sys
 
 import pytest
 import yaml
 
 from kubevip.version import __version__
+from tests.kernel import in_thread
 
 SETTINGS = "--arp --interface eth0 --controlplane --services --address 172.31.0.99"
 
@@ -70,3 +74,13 @@ async def test_backend_that_cannot_be_used_is_listed_with_the_reason_and_ends_wi
     assert "No module named 'there_is_no_such_module' " in line
     assert line.endswith(" there_is_no_such_module:Carp of broken 1.0")
     assert [line.split()[0] for line in ran.out.splitlines()] == ["arp", "bgp", "carp", "ndp", "routes", "ranges"]
+
+
+@pytest.mark.parametrize("arguments", [("backends",), ("manifest", "rbac"), ("version",), ("--help",)])
+async def test_whoever_reads_no_further_makes_no_traceback(arguments):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "kubevip", *arguments]
+    ran = await in_thread(lambda: subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False))
+    os.close(writer)
+    assert (ran.returncode, ran.stderr) == (1, b"")

@@ -176,6 +176,11 @@ def test_what_spread_services_do_without_is_told() -> None:
     assert notice == "vip_on_api_loss='hold': with svc_placement=spread for the control plane's address alone"
 
 
+def test_weight_and_zone_mean_nothing_where_one_node_has_all() -> None:
+    (notice,) = load(SERVICES | {"svc_weight": "2", "svc_zone": "rack-1"}).notices
+    assert notice == "svc_weight='2', svc_zone='rack-1': no effect without svc_placement=spread"
+
+
 def test_spread_services_have_heartbeats() -> None:
     assert load(SPREAD | {"vip_failover": "fast"}).notices == ()
 

@@ -210,3 +210,12 @@ def test_a_broken_promise_is_told_with_how_to_replay_it(monkeypatch: pytest.Monk
     assert (
         "again: python -m kubevip.testing.simulation --failover fast --heartbeat 10 --story 7 (or --shrink 7)" in told
     )
+
+
+def test_whoever_reads_no_further_makes_no_traceback():
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "kubevip.testing.simulation", "--story", "1"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
+from kubevip.cli.pipes import tell_while_read
 from kubevip.testing.simulation.crowd import begin, judge_all
 from kubevip.testing.simulation.manners import KINDS, SPREAD
 from kubevip.testing.simulation.promises import Situation
@@ -18,7 +19,10 @@ _PROGRAM = "python -m kubevip.testing.simulation"
 
 def main(arguments: Sequence[str]) -> int:
     """Run what is asked for; return 1 if a promise was broken."""
-    asked = _parse(arguments)
+    return tell_while_read(lambda: _run(_parse(arguments)))
+
+
+def _run(asked: argparse.Namespace) -> int:
     if asked.story is not None or asked.shrink is not None:
         return _tell(asked)
     return _judge(asked)
