@@ -43,12 +43,12 @@ from kubevip.kube.resources import (
 from kubevip.kube.sinks import EndpointsSink, ServiceSink, SliceSink
 from kubevip.model import Family, LeaseKey
 from kubevip.net.routes import default_interface
-from kubevip.persevice import OwnCampaigns, claims, common_leases, elects_per_service
+from kubevip.persevice import OwnCampaigns, claims, common_leases, elects_per_service, unheeded
 from kubevip.ports import Api, Links
 from kubevip.registry import Registry
 from kubevip.runtime.supervise import supervised
 from kubevip.safeguards import Safeguards
-from kubevip.service import OF_OWN_LEASES, ClassFilter
+from kubevip.service import ClassFilter
 from kubevip.spreadmode import SPREAD, SpreadMode
 from kubevip.statistics import AgentStatistics
 from kubevip.surroundings import Surroundings
@@ -228,7 +228,7 @@ class Agent:
             events,
             self._spread.spread.speaks if self._spread else lambda: campaign.term is not None,
             names_host=settings.services.election or lease in self._campaigns.electors,
-            unheeded={} if elects_per_service(settings) else OF_OWN_LEASES,
+            unheeded=unheeded(settings),
         )
         self._reflectors = _reflectors(client, services, settings)
         if self._spread:

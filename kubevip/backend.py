@@ -75,15 +75,16 @@ class Answer:
 class Peering:
     """What a backend knows of another machine that it speaks with about VIPs: a router, say.
 
-    *state* is in the words of the protocol. *established*: it hears what is announced. *reason* says why it doesn't,
-    or ceased to. *routes* are the VIPs that it was told; *flaps* and *malformed* count from the start: sessions that
-    ended, and messages that could not be used, of which *complaint* tells the last one.
+    *state* is in the words of the protocol. *established*: it hears what is announced, of *families*. *reason* says
+    why it doesn't, or ceased to. *routes* are the VIPs that it was told; *flaps* and *malformed* count from the start:
+    sessions that ended, and messages that could not be used, of which *complaint* tells the last one.
     """
 
     peer: str
     state: str
     established: bool
     reason: str = ""
+    families: tuple[Family, ...] = ()
     routes: int = 0
     flaps: int = 0
     malformed: int = 0

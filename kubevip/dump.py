@@ -84,7 +84,7 @@ def _services(now: AgentStatistics) -> Iterator[str]:
         yield "off"
         return
     yield f"of type LoadBalancer: {now.services.seen}; to be served: {now.services.wanted}"
-    yield f"without endpoints: {now.services.without_endpoints}"
+    yield f"without endpoints: {now.services.without_endpoints}; asking in vain: {now.services.in_vain}"
     for namespace, count in sorted(now.services.announced_by_namespace.items()):
         yield f"announced in {namespace}: {count}"
 

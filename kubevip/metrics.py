@@ -11,7 +11,7 @@ from kubevip.controllers.annotated import AnnotationStatistics
 from kubevip.controllers.health import HealthStatistics
 from kubevip.election import Standing
 from kubevip.kube.reflector import ReflectorStatistics
-from kubevip.model import LeaseKey
+from kubevip.model import Family, LeaseKey
 from kubevip.runtime.elector import ElectorStatistics
 from kubevip.runtime.trial import Place
 from kubevip.statistics import AgentStatistics
@@ -210,6 +210,13 @@ def _peerings(peerings: Iterable[Peering]) -> Iterator[Metric]:
     for name, help_text in gauges.items():
         values = [((each.peer,), int(getattr(each, name))) for each in known]
         yield gauge(f"kubevip_peer_{name}", help_text, ["peer"], values)
+    families = [
+        ((each.peer, f"IPv{family.value}"), int(family in each.families))
+        for each in known
+        if each.established
+        for family in Family
+    ]
+    yield gauge("kubevip_peer_family", "Whether a peer takes addresses of a family", ["peer", "family"], families)
     reasons = [((each.peer, each.reason), 1) for each in known if each.reason and not each.established]
     yield gauge("kubevip_peer_reason_info", "Why a peer hears nothing", ["peer", "reason"], reasons)
     complaints = [((each.peer, each.complaint), 1) for each in known if each.complaint]
@@ -233,6 +240,7 @@ def _services(now: AgentStatistics) -> Iterator[Metric]:
                 (("seen",), now.services.seen),
                 (("wanted",), now.services.wanted),
                 (("without_endpoints",), now.services.without_endpoints),
+                (("in_vain",), now.services.in_vain),
             ],
         )
 

@@ -1,6 +1,7 @@
 """Puts together the elections of Services that have Leases of their own (``kubevip.controllers.electing``)."""
 
 import zlib
+from collections.abc import Mapping
 
 import anyio
 import anyio.abc
@@ -19,6 +20,8 @@ from kubevip.ports import LeaseStore
 from kubevip.runtime.elector import Elector, Follower
 from kubevip.runtime.reprieve import OnApiLoss, Reprieve
 from kubevip.runtime.supervise import supervised
+from kubevip.service import OF_OWN_LEASES
+from kubevip.vocabulary import OF_SPREAD_MODE
 
 # A node renews its Leases at so many times within a retry period, some with each.
 BEATS = 20
@@ -28,6 +31,12 @@ def elects_per_service(settings: Settings) -> bool:
     """Tell whether Services may have Leases of their own."""
     services = settings.services
     return services.enable and (services.election or services.election_on_demand)
+
+
+def unheeded(settings: Settings) -> Mapping[str, str]:
+    """Return the annotations of Services that these settings leave without effect, with what is the case instead."""
+    of_leases = {} if elects_per_service(settings) else OF_OWN_LEASES
+    return of_leases if settings.services.placement == "spread" else {**of_leases, **OF_SPREAD_MODE}
 
 
 def common_leases(settings: Settings) -> frozenset[LeaseKey]:

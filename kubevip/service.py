@@ -13,6 +13,7 @@ import attrs
 
 from kubevip.custody import Custody
 from kubevip.model import IPAddress, ServiceKey, Vip
+from kubevip.vocabulary import objections
 
 PREFIX = "kube-vip.io/"
 ADDRESSES = PREFIX + "loadbalancerIPs"
@@ -183,11 +184,12 @@ class ServiceView:
     def _unsupported(self, unheeded: Mapping[str, str]) -> list[str]:
         found = {f"annotation {name} has no effect yet: {instead}": name for name, instead in NOT_YET.items()}
         found |= {f"annotation {name} has no effect: {instead}": name for name, instead in unheeded.items()}
-        return [
+        vain = [
             text
             for text, name in found.items()
             if name in self.annotations and self.annotations[name].strip().lower() not in ("", "false")
         ]
+        return vain + objections(self.annotations)
 
     def published(self, addresses: Sequence[IPAddress], announced: Callable[[IPAddress], bool]) -> tuple[Ingress, ...]:
         """Return what the status has to list, in the order of *addresses*: those announced here, with our ports.

@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 
 import attrs
 
-from kubevip.plugin import Backend, ConfigError, Host, NetworkError, Peering, Vip
+from kubevip.plugin import Backend, ConfigError, Family, Host, NetworkError, Peering, Vip
 from kubevip_bgp.configuration import Configuration, read_configuration
 from kubevip_bgp.discovery import Discovery
 from kubevip_bgp.fsm import State
@@ -109,10 +109,15 @@ class BgpBackend(Backend):
         if not speaker.established:
             await self._wait_established(speaker)
         if not speaker.takes(Afi.of(prefix)):
-            raise NetworkError(
-                f"no BGP session carries IPv{vip.family.value} routes: no router has agreed to it, or the node has no "
-                f"IPv{vip.family.value} address for the next hop, which mpbgp_nexthop sets"
-            )
+            speaker.look_again(Afi.of(prefix))
+        if not speaker.takes(Afi.of(prefix)):
+            raise NetworkError(f"no BGP session carries IPv{vip.family.value} routes: {self._missing(vip.family)}")
+
+    def _missing(self, family: Family) -> str:
+        """Say what routes of *family* lack, where there is a session."""
+        if not self._opened().agreed(Afi.IPV4 if family is Family.IPV4 else Afi.IPV6):
+            return "no router has agreed to it"
+        return f"this node has no IPv{family.value} address for the next hop; add one, or set mpbgp_nexthop"
 
     async def withdraw(self, vip: Vip) -> None:
         """Take *vip* back from all routers, unless it is announced on another interface, too."""
@@ -133,6 +138,7 @@ class BgpBackend(Backend):
                 state=each.state.value,
                 established=each.state is State.ESTABLISHED,
                 reason=each.reason,
+                families=tuple(Family(4 if family is Afi.IPV4 else 6) for family in each.families),
                 routes=each.told,
                 flaps=each.flaps,
                 malformed=each.malformed,

@@ -120,7 +120,8 @@ async def call(connection: Connection, neighbor: Neighbor, source: Source, *, ex
         async with asyncio.timeout(CONNECT_TIMEOUT):
             await _connect(connection, neighbor, source, external=external)
     except TimeoutError:
-        connection.cut(f"no connection within {CONNECT_TIMEOUT:g} s")
+        hint = "; has the peer the same password?" if neighbor.password else ""
+        connection.cut(f"no connection within {CONNECT_TIMEOUT:g} s{hint}")
     except NetworkError as error:
         connection.cut(str(error))
     except OSError as error:

@@ -6,6 +6,7 @@ import attrs
 
 from kubevip_bgp.agreement import Ended
 from kubevip_bgp.fsm import State
+from kubevip_bgp.prefixes import Afi
 from kubevip_bgp.reading import Finding
 
 log = logging.getLogger(__name__)
@@ -15,8 +16,8 @@ log = logging.getLogger(__name__)
 class PeerStatistics:
     """A snapshot of one peer: its state, why the last session or attempt ended, and counts from the start.
 
-    *flaps* are sessions that were established and ended; *malformed* counts routes with wrong attributes, of which
-    *complaint* tells the last one.
+    *families* are those that it takes routes of now. *flaps* are sessions that were established and ended; *malformed*
+    counts routes with wrong attributes, of which *complaint* tells the last one.
     """
 
     name: str
@@ -27,6 +28,7 @@ class PeerStatistics:
     attempts: int
     malformed: int
     complaint: str = ""
+    families: tuple[Afi, ...] = ()
 
 
 @attrs.define(eq=False)
@@ -71,8 +73,8 @@ class History:
             self._complaint = finding.reason
             log.log(level, "a route of the peer is malformed", extra={"peer": self.name, "reason": finding.reason})
 
-    def statistics(self, *, state: State, told: int) -> PeerStatistics:
-        """Return a snapshot, of a peer in *state* that was *told* so many routes."""
+    def statistics(self, *, state: State, told: int, families: tuple[Afi, ...] = ()) -> PeerStatistics:
+        """Return a snapshot, of a peer in *state* that was *told* so many routes, of *families*."""
         return PeerStatistics(
             name=self.name,
             state=state,
@@ -82,4 +84,5 @@ class History:
             attempts=self.attempts,
             malformed=self._malformed,
             complaint=self._complaint,
+            families=families,
         )

@@ -73,6 +73,24 @@ class Peer:
         told = self._established.session.told if self._established is not None else None
         return told is not None and family in told.export.next_hops
 
+    def agrees(self, family: Afi) -> bool:
+        """Tell whether it has agreed to hear of *family*."""
+        agreed = self._established.session.agreed if self._established is not None else None
+        return agreed is not None and family in agreed.families
+
+    def look_again(self) -> None:
+        """Tell, with the next ``flush()``, what had no next hop when the session began and has one by now."""
+        told = self._established.session.told if self._established is not None else None
+        if told is None or self._established is None or self._established.session.agreed is None:
+            return
+        found = self._export(self._established, self._established.session.agreed)
+        if found.next_hops.keys() <= told.export.next_hops.keys():
+            return
+        told.export = attrs.evolve(found, next_hops={**found.next_hops, **told.export.next_hops})
+        for prefix, route in self.routes.items():
+            told.announce(prefix, route)
+        self.changed()
+
     def announce(self, prefix: Prefix, route: Route) -> None:
         """Tell of a route, with the next ``flush()``."""
         if self._established is not None and self._established.session.told is not None:
@@ -285,5 +303,7 @@ class Peer:
         states = [connection.session.state for connection in self._connections]
         order = list(State)
         return self._history.statistics(
-            state=max(states, key=order.index, default=State.IDLE), told=len(told) if told is not None else 0
+            state=max(states, key=order.index, default=State.IDLE),
+            told=len(told) if told is not None else 0,
+            families=tuple(sorted(told.export.next_hops)) if told is not None else (),
         )

@@ -168,6 +168,17 @@ class Speaker:
         """Tell whether any peer knows our routes of *family*."""
         return any(peer.takes(family) for peer in self._peers)
 
+    def agreed(self, family: Afi) -> bool:
+        """Tell whether any peer would hear of *family*, if we had a next hop for it."""
+        return any(peer.agrees(family) for peer in self._peers)
+
+    def look_again(self, family: Afi) -> None:
+        """Look for a next hop of *family* where a peer would take it: addresses may come later than sessions."""
+        for peer in self._peers:
+            if peer.agrees(family) and not peer.takes(family):
+                peer.look_again()
+        self._flush_soon()
+
     def _peer(self, neighbor: Neighbor) -> Peer:
         identity = self.identity
         return Peer(

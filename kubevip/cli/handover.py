@@ -18,6 +18,7 @@ from typing import Any
 import anyio
 
 from kubevip.cli.passing import pass_on
+from kubevip.cli.waits import seconds
 from kubevip.config import Kubernetes, Settings, kubeconfig_candidates
 from kubevip.config.parse import NODE_NAME
 from kubevip.config.table import BY_NAME
@@ -38,7 +39,6 @@ _PLACES = {
     "svc_election": ("--servicesElection", "whether each Service has its own Lease"),
     "per_service_election_on_demand": ("--perServiceElectionOnDemand", "whether annotated Services have their own"),
 }
-_LONGEST_WAIT = 3600.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "%(prog)s TARGET [--to NODE] [flag ...]"
     parser.add_argument("target", metavar="TARGET", help="a virtual address, or NAMESPACE/NAME of a Lease")
     parser.add_argument("--to", default="", metavar="NODE", help="node that is to have it (any other than now)")
-    parser.add_argument("--timeout", type=_seconds, default=15.0, metavar="SECONDS", help="how long to wait (15)")
+    parser.add_argument("--timeout", type=seconds, default=15.0, metavar="SECONDS", help="how long to wait (15)")
     parser.add_argument(
         "-o", "--output", choices=("text", "json"), default="text", help="for people, or for programs (text)"
     )
@@ -61,16 +61,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             section.add_argument(*flags, dest=name, nargs="?", const="true", metavar=form, help=shown)
         else:
             section.add_argument(*flags, dest=name, metavar=form, help=shown)
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1
-    if not 0 < value <= _LONGEST_WAIT:
-        raise argparse.ArgumentTypeError(f"{text!r}: write seconds above 0, at most {_LONGEST_WAIT:g}")
-    return value
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import anyio
 
+from kubevip.cli.waits import seconds
 from kubevip.config import Kubernetes, Settings, kubeconfig_candidates
 from kubevip.custody import Facts, Orders
 from kubevip.errors import ConfigError, KubeVipError, LeaseConflict
@@ -31,6 +32,8 @@ from kubevip.spread.rebalancing import rebalance
 AT_ONCE = 10
 LOOK_EVERY = 0.5
 _TRIES = 10
+# No cluster has so many Services that their number is longer.
+_DIGITS = 9
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,14 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="tell what would move, and move nothing")
     parser.add_argument("--why", metavar="TARGET", help="only say why an address, or NAMESPACE/NAME, is where it is")
     parser.add_argument("--namespace", "-n", default="", metavar="NAMESPACE", help="of the Leases (cp_namespace)")
-    parser.add_argument("--timeout", type=float, default=15.0, metavar="SECONDS", help="to wait for each move (15)")
+    parser.add_argument("--timeout", type=seconds, default=15.0, metavar="SECONDS", help="to wait for each move (15)")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="for people, or for programs")
     parser.add_argument("--kubeconfig", metavar="FILE", help="credentials; otherwise as the agent finds them")
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: write a number of Services, 1 or more")
+    if not text.isdecimal() or len(text) > _DIGITS or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text[:_DIGITS]!r}: write a number of Services, 1 or more")
     return int(text)
 
 

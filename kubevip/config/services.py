@@ -4,13 +4,10 @@ import attrs
 
 from kubevip.config import parse as form
 from kubevip.config.setting import NotYet, Origin, setting
+from kubevip.vocabulary import ZONE_PATTERN, ZONE_RIGHT
 
 _EVERYWHERE = frozenset(Origin)
-_ZONE = form.matching(
-    "zone",
-    r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?",
-    "write a name as in a label: letters, digits, -, _ and ., at most 63 characters",
-)
+_ZONE = form.matching("zone", ZONE_PATTERN, ZONE_RIGHT)
 
 
 @attrs.frozen(kw_only=True)

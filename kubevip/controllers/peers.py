@@ -62,7 +62,8 @@ class Peers:
 
     def _tell(self, before: Peering, now: Peering) -> None:
         if now.established and (not before.established or now.flaps > before.flaps):
-            self._node.normal("PeerEstablished", f"{now.peer} hears what this node announces")
+            only = f", IPv{now.families[0].value} alone" if len(now.families) == 1 else ""
+            self._node.normal("PeerEstablished", f"{now.peer} hears what this node announces{only}")
         elif now.reason and not now.established and (before.established or now.reason != before.reason):
             self._node.warning("PeerLost", f"{now.peer} hears nothing of this node: {now.reason}")
         if now.malformed > before.malformed and now.complaint != before.complaint:

@@ -31,11 +31,15 @@ class EventSink(Protocol):
 
 @attrs.frozen
 class ServicesStatistics:
-    """A snapshot of the Services of type LoadBalancer: seen, asking to be served, and served from here."""
+    """A snapshot of the Services of type LoadBalancer: seen, asking to be served, and served from here.
+
+    *in_vain* counts those that ask for something, too, that they don't get.
+    """
 
     seen: int
     wanted: int
     without_endpoints: int
+    in_vain: int
     announced_by_namespace: Mapping[str, int]
 
 
@@ -258,9 +262,10 @@ class Services:
 
     def statistics(self) -> ServicesStatistics:
         """Return a snapshot."""
-        wanted = sum(1 for outcome in self._outcome.values() if isinstance(outcome, Wanted))
+        wanted = [outcome for outcome in self._outcome.values() if isinstance(outcome, Wanted)]
+        in_vain = sum(1 for outcome in wanted if outcome.problems)
         announced = Counter(key.namespace for key in self._views if self._is_announced(key))
-        return ServicesStatistics(len(self._views), wanted, len(self._waiting), dict(announced))
+        return ServicesStatistics(len(self._views), len(wanted), len(self._waiting), in_vain, dict(announced))
 
 
 @attrs.frozen

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from kubevip.custody import HOLDER, OF_SPREADING, Custody
+from kubevip.custody import HOLDER, Custody
 from kubevip.kube.resources import (
     Condition,
     EndpointConditions,
@@ -17,7 +17,8 @@ from kubevip.kube.resources import (
     Service,
 )
 from kubevip.model import ServiceKey
-from kubevip.service import CONFLICT, HOST, PREFIX, Endpoints, Ingress, ServiceView, TrafficPolicy
+from kubevip.service import CONFLICT, HOST, Endpoints, Ingress, ServiceView, TrafficPolicy
+from kubevip.vocabulary import is_of_concern
 
 SERVICE_NAME = "kubernetes.io/service-name"
 
@@ -58,7 +59,7 @@ def _of_concern(annotations: Mapping[str, str]) -> Mapping[str, str]:
     return {
         sys.intern(name): sys.intern(text) if name == HOST else text
         for name, text in annotations.items()
-        if name.startswith(PREFIX) or name in OF_SPREADING
+        if is_of_concern(name)
     }
 
 

@@ -171,10 +171,23 @@ async def test_address_of_a_family_that_no_session_carries_fails(monkeypatch):
     machine = host(port)
     machine.links.address("lo", "127.0.0.1/8")
     async with router(port, monkeypatch) as known, BgpBackend(machine) as backend:
-        with pytest.raises(NetworkError, match="no BGP session carries IPv6 routes"):
+        with pytest.raises(NetworkError, match="no BGP session carries IPv6 routes: this node has no IPv6 address"):
             await backend.announce(SIX)
         await backend.announce(VIP)
         await until(lambda: known == {ip_network("10.0.0.201/32")})
+
+
+async def test_address_that_comes_later_than_the_session_is_the_next_hop_from_then_on(monkeypatch):
+    port = free_port()
+    machine = host(port)
+    machine.links.address("lo", "127.0.0.1/8")
+    async with router(port, monkeypatch) as known, BgpBackend(machine) as backend:
+        with pytest.raises(NetworkError):
+            await backend.announce(SIX)
+        machine.links.address("lo", "127.0.0.1/8", "fd00::1/64")
+        await backend.announce(SIX)
+        await until(lambda: known == {ip_network("fd00::201/128")})
+        assert (backend.peerings()[0].flaps, len(backend.peerings()[0].families)) == (0, 2)
 
 
 async def test_wrong_peer_does_not_hinder_the_right_one(monkeypatch):

@@ -169,6 +169,14 @@ def samples(backend):
     return [(sample.name, sample.labels) for family in told for sample in family.samples if "peer" in sample.labels]
 
 
+def metric(backend, name):
+    """Return the values of a metric of peers, by the last of its labels."""
+    facts = {"waiting": "", "electors": (), "keeper": None, "announcers": {}, "services": None, "reflectors": {}}
+    told = metrics(AgentStatistics(node="n", peerings=tuple(backend.peerings()), **facts))
+    found = [sample for family in told for sample in family.samples if sample.name == name]
+    return {list(sample.labels.values())[-1]: sample.value for sample in found}
+
+
 BAD = {
     "another AS": (
         opens_with(attrs.evolve(SAID, capabilities=OTHER)),
@@ -246,9 +254,31 @@ async def test_address_of_a_family_that_is_not_negotiated_is_named_and_others_ar
         await here.agree(only_ipv4)
         await here.last()
 
+    noted = Noted()
     async with router(behave) as (port, told), speaking(port) as backend:
         with pytest.raises(NetworkError, match="no BGP session carries IPv6 routes: no router has agreed to it"):
             await backend.announce(SIX)
+        Peers(backend.peerings, NodeTeller("here", noted)).look()
+        assert noted.told == [
+            ("Node", "PeerEstablished", f"127.0.0.1:{port} hears what this node announces, IPv4 alone")
+        ]
+        families = metric(backend, "kubevip_peer_family")
+        assert families == {"IPv4": 1, "IPv6": 0}
         await backend.announce(VIP)
         await until(lambda: [prefix for each in told for prefix in each.reached])
         assert {str(prefix) for each in told for prefix in each.reached} == {"10.0.0.201/32"}
+
+
+async def test_peer_that_signs_otherwise_is_asked_after_its_password_and_the_good_one_goes_on(monkeypatch, caplog):
+    monkeypatch.setattr("kubevip_bgp.connection.CONNECT_TIMEOUT", 0.3)
+    reason, noted = "no connection within 0.3 s; has the peer the same password?", Noted()
+    async with router(be_good) as (bad, _), router(be_good, "127.0.0.2") as (good, told):
+        peers = f"127.0.0.1:65001:hush::{bad},127.0.0.2:65001:::{good}"
+        async with BgpBackend(FakeHost("here", Segment(), {"bgp_peers": peers})) as backend:
+            await backend.announce(VIP)
+            await until(lambda: backend.peerings()[0].reason == reason)
+            Peers(backend.peerings, NodeTeller("here", noted)).look()
+            assert ("Node", "PeerLost", f"127.0.0.1:{bad} hears nothing of this node: {reason}") in noted.told
+            assert metric(backend, "kubevip_peer_reason_info") == {reason: 1}
+            await until(lambda: [prefix for each in told for prefix in each.reached])
+    assert "hush" not in caplog.text + str(noted.told)

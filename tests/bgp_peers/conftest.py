@@ -108,3 +108,11 @@ def withdraw(speaker, *prefixes):
     """Withdraw prefixes."""
     for prefix in prefixes:
         speaker.withdraw(ip_network(prefix))
+
+
+def crash(speaker):
+    """Let a speaker's connections end as the kernel ends those of a process that is killed."""
+    for peer in speaker._peers:
+        peer.active = False
+        for connection in tuple(peer._connections):
+            connection.cut("killed")

@@ -152,9 +152,10 @@ router bgp {theirs}
 class Frr(Router):
     """FRR's bgpd alone, asked through vtysh."""
 
-    def start_with(self, *, password=""):
+    def start_with(self, *, password="", graceful=False):
         config = self.directory / "bgpd.conf"
         options = f" neighbor {NODE[0]} password {password}" if password else ""
+        options += " bgp graceful-restart" if graceful else ""
         config.write_text(FRR.format(theirs=THEIRS, ours=OURS, node=NODE[0], options=options))
         program("vtysh")
         self._let_in()
@@ -224,21 +225,29 @@ GOBGP = """\
     auth-password = "{password}"
   [neighbors.transport.config]
     passive-mode = true
+  [neighbors.graceful-restart.config]
+    enabled = {graceful}
+    restart-time = 20
   [[neighbors.afi-safis]]
     [neighbors.afi-safis.config]
       afi-safi-name = "ipv4-unicast"
+    [neighbors.afi-safis.mp-graceful-restart.config]
+      enabled = {graceful}
   [[neighbors.afi-safis]]
     [neighbors.afi-safis.config]
       afi-safi-name = "ipv6-unicast"
+    [neighbors.afi-safis.mp-graceful-restart.config]
+      enabled = {graceful}
 """
 
 
 class GoBgp(Router):
     """GoBGP, asked through its command."""
 
-    def start_with(self, *, password=""):
+    def start_with(self, *, password="", graceful=False):
         config = self.directory / "gobgpd.toml"
-        config.write_text(GOBGP.format(theirs=THEIRS, ours=OURS, node=NODE[0], password=password))
+        known = {"theirs": THEIRS, "ours": OURS, "node": NODE[0], "password": password}
+        config.write_text(GOBGP.format(**known, graceful=str(graceful).lower()))
         program("gobgp")
         self.start([program("gobgpd"), "-f", str(config)])
 

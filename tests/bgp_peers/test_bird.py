@@ -12,7 +12,7 @@ from kubevip_bgp.notification import Notification
 from kubevip_bgp.routes import Route
 from kubevip_bgp.sockets import Source
 
-from tests.bgp_peers.conftest import announce, wait_reason, wait_up, withdraw
+from tests.bgp_peers.conftest import announce, crash, wait_reason, wait_up, withdraw
 from tests.bgp_peers.routers import NODE, OURS, ROUTER, THEIRS
 from tests.kernel import in_thread, run_on
 from tests.waiting import until
@@ -265,14 +265,6 @@ async def test_forwarding_goes_on_while_the_agent_restarts(bird, router, node):
     # What isn't announced again goes when the restart is over.
     await bird.wait_routes(V4, V6, bound=8)
     assert second.statistics()[0].flaps == 0
-
-
-def crash(speaker):
-    """Let a speaker's connections end as the kernel ends those of a process that is killed."""
-    for peer in speaker._peers:
-        peer.active = False
-        for connection in tuple(peer._connections):
-            connection.cut("killed")
 
 
 async def test_routes_go_at_once_with_the_session_where_no_restart_was_agreed(bird, node):

@@ -11,8 +11,8 @@ from kubevip.model import Vip
 from kubevip.net.frames import Wire
 from kubevip.net.monitor import Monitor
 from kubevip.runtime.host import LocalHost
-from tests.bgp_peers.conftest import announce, wait_up, withdraw
-from tests.bgp_peers.routers import ROUTER, THEIRS, Bird
+from tests.bgp_peers.conftest import announce, crash, wait_up, withdraw
+from tests.bgp_peers.routers import ROUTER, THEIRS, Bird, GoBgp
 from tests.waiting import until
 
 pytestmark = pytest.mark.peer
@@ -94,3 +94,40 @@ async def test_routes_are_gone_when_the_speaker_stops(daemon, node):
     await daemon.wait_routes(V4, V6)
     await node.stack.aclose()
     await daemon.wait_routes(bound=2)
+
+
+async def test_routes_stay_while_the_agent_is_started_anew(daemon, node):
+    if isinstance(daemon, Bird):
+        daemon.start_with("passive; graceful restart on;")
+    else:
+        daemon.start_with(graceful=True)
+    # GoBGP takes no connection for 5 s after it has lost one.
+    seconds = 20 if isinstance(daemon, GoBgp) else 6
+    first = await node.speak(graceful_restart=seconds)
+    announce(first, V4, V6, "10.9.0.2/32")
+    await daemon.wait_routes(V4, V6, "10.9.0.2/32")
+    crash(first)
+    await until(lambda: not first.established, 2)
+    assert await daemon.routes() == {V4, V6, "10.9.0.2/32"}
+    second = await node.speak(graceful_restart=seconds)
+    await wait_up(second, 15)
+    assert await daemon.routes() == {V4, V6, "10.9.0.2/32"}
+    announce(second, V4, V6)
+    # What isn't announced again goes when the restart is over.
+    await daemon.wait_routes(V4, V6, bound=10)
+    assert second.statistics()[0].flaps == 0
+
+
+async def test_thousands_of_routes_are_learnt_and_forgotten(daemon, node):
+    if isinstance(daemon, Bird):
+        daemon.start_with("passive;")
+    else:
+        daemon.start_with()
+    speaker = await node.speak()
+    await wait_up(speaker, 15)
+    prefixes = [f"10.100.{number >> 8}.{number & 255}/32" for number in range(10_000)]
+    announce(speaker, *prefixes)
+    await daemon.wait_routes(*prefixes, bound=30)
+    withdraw(speaker, *prefixes)
+    await daemon.wait_routes(bound=30)
+    assert speaker.statistics()[0].flaps == 0

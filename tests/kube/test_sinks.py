@@ -277,6 +277,11 @@ def test_what_spread_mode_says_in_a_service_is_seen(known):
     assert known.views[WEB].record == record
 
 
+def test_annotation_with_our_prefix_that_means_nothing_is_kept_to_be_told(known):
+    ServiceSink(known).applied(service("web", annotations={"kubevip.io/grp": "dns", "kubevip.io/assigned": "range x"}))
+    assert known.views[WEB].annotations == {"kubevip.io/grp": "dns"}
+
+
 def test_the_nodes_with_endpoints_are_named_where_that_is_asked_for(known):
     SliceSink(known, True).applied(slice_of("web-1", "web", endpoint(), endpoint("node2"), endpoint("node3", False)))
     assert known.counts[WEB] == Endpoints(2, 1, frozenset({"node1", "node2"}))
