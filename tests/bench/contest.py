@@ -13,7 +13,7 @@ import signal
 import statistics
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -269,12 +269,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--svg", type=Path)
     arguments = parser.parse_args()
+    names = [each.name for each in CONTESTANTS]
+    only, events = _named(parser, arguments.only, names), tuple(_named(parser, arguments.events, EVENTS))
     begin()
-    chosen = [each for each in CONTESTANTS if not arguments.only or each.name in arguments.only.split(";")]
+    chosen = [each for each in CONTESTANTS if each.name in only]
     if find_keepalived() is None:
         print("keepalived isn't installed, and takes no part", file=sys.stderr)
         chosen = [each for each in chosen if isinstance(each, Kubevip)]
-    events = tuple(each for each in EVENTS if not arguments.events or each in arguments.events.split(";"))
     results: dict[str, dict[str, Outages]] = {}
     for contestant in chosen:
 
@@ -288,6 +289,14 @@ def main() -> None:
         arguments.json.write_text(as_json(results))
     if arguments.svg:
         arguments.svg.write_text(bars(results, events))
+
+
+def _named(parser: argparse.ArgumentParser, text: str, known: Collection[str]) -> list[str]:
+    """Return those of *known* that *text* names, or all."""
+    said = text.split(";") if text else list(known)
+    if unknown := set(said) - set(known):
+        parser.error(f"there is no {'; '.join(sorted(unknown))}; there are {'; '.join(known)}")
+    return [each for each in known if each in said]
 
 
 if __name__ == "__main__":

@@ -55,12 +55,13 @@ def parse(description: str, arguments: Sequence[str] | None = None) -> tuple[Pla
     add("--parts", default=",".join(PARTS), help=f"of {','.join(PARTS)}")
     add("--logs", type=Path, help="where the agents' logs are left")
     given = parser.parse_args(arguments)
+    parts = frozenset(given.parts.split(","))
+    if unknown := parts - set(PARTS):
+        parser.error(f"--parts: there is no {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     times = tuple(given.times.split("/"))
     if len(times) != len(TIMES):
         parser.error(f"--times: {given.times!r} are not the three times of a Lease, such as 15/10/2")
-    plan = attrs.evolve(
-        SMALL if given.quick else LARGE, mode=given.mode, times=times, parts=frozenset(given.parts.split(","))
-    )
+    plan = attrs.evolve(SMALL if given.quick else LARGE, mode=given.mode, times=times, parts=parts)
     for name in ("agents", "services", "others", "rest", "churn", "width"):
         if (said := getattr(given, name)) is not None:
             plan = attrs.evolve(plan, **{name: said})
