@@ -11,6 +11,7 @@ import anyio.abc
 import anyio.to_thread
 import attrs
 
+from kubevip import mode
 from kubevip.assembly import Parts, holding
 from kubevip.campaigns import Campaign, Campaigns
 from kubevip.claims import CONTROL_PLANE, Claims
@@ -40,8 +41,7 @@ from kubevip.kube.resources import (
     Service,
 )
 from kubevip.kube.sinks import EndpointsSink, ServiceSink, SliceSink
-from kubevip.lease import Timing
-from kubevip.model import Family, LeaseKey, Vip
+from kubevip.model import Family, LeaseKey
 from kubevip.net.routes import default_interface
 from kubevip.persevice import OwnCampaigns, claims, common_leases, elects_per_service, unheeded
 from kubevip.ports import Api, Links
@@ -60,10 +60,6 @@ log = logging.getLogger(__name__)
 
 # So many seconds after the start metrics and health are served.
 SERVE_AFTER = 0.5
-# The backends of BGP mode, and of routing-table mode.
-BGP, ROUTES = ("bgp",), ("routes",)
-# How often the routing table is looked at where that is set to 0, in seconds.
-_LOOK_EVERY = 5.0
 
 AnyReflector = Reflector[RawLease] | Reflector[Service] | Reflector[EndpointSlice] | Reflector[EndpointsObject]
 
@@ -89,7 +85,7 @@ class Agent:
     _reflectors: dict[str, AnyReflector] = attrs.field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._campaigns = Campaigns(self.settings, self._timing())
+        self._campaigns = Campaigns(self.settings, mode.timing(self.settings))
 
     def stop(self) -> None:
         """Hand over what is held, release the Leases, and end."""
@@ -117,12 +113,12 @@ class Agent:
                     settings.node.name,
                     backends=backends,
                     registry=registry,
-                    timing=self._timing(),
+                    timing=mode.timing(settings),
                     linger=settings.election.linger,
-                    period=self._period(),
+                    period=mode.period(settings),
                     settings=told,
                     kernel=self._surroundings.kernel(host_scope_on_loopback=not settings.node.loopback_global),
-                    attached=self._attached(),
+                    attached=mode.attached(settings),
                 )
             )
             tasks = await stack.enter_async_context(anyio.create_task_group())
@@ -133,7 +129,7 @@ class Agent:
             if parts.has_peers:
                 tasks.start_soon(supervised, "telling of peers", Peers(parts.peerings, teller).run)
             self._safeguards = safeguards = Safeguards(
-                settings.segment, parts, self._campaigns.electors, self._timing(), settings.election.linger
+                settings.segment, parts, self._campaigns.electors, mode.timing(settings), settings.election.linger
             )
             safeguards.start(tasks)
             tasks.start_soon(self._begin, client, events, parts, safeguards, tasks)
@@ -142,35 +138,11 @@ class Agent:
             tasks.cancel_scope.cancel()
 
     def _choose_backends(self, registry: Registry) -> dict[Family, str]:
-        names = self._backend_names()
+        names = mode.backend_names(self.settings)
         try:
             return registry.choose(names)
         except (BrokenBackend, UnknownBackend) as error:
             raise ConfigError([f"vip_backends={','.join(names)}: {error}"]) from error
-
-    def _backend_names(self) -> tuple[str, ...]:
-        if self.settings.bgp.enable:
-            return BGP
-        return ROUTES if self.settings.routing_table.enable else self.settings.node.backends
-
-    def _period(self) -> float:
-        """Return how often an address is announced again, in seconds."""
-        if self.settings.routing_table.enable:
-            return self.settings.balancer.interval or _LOOK_EVERY
-        return self.settings.arp.rate
-
-    @property
-    def _routed(self) -> bool:
-        """Whether routers lead traffic to the nodes: more than one may announce an address then."""
-        return self.settings.bgp.enable or self.settings.routing_table.enable
-
-    def _attached(self) -> Callable[[Vip], bool] | None:
-        """Return what tells which addresses are put on links, ``None`` for all: routed ones of Services aren't."""
-        if not self._routed or (self.settings.bgp.enable and self.settings.bgp.attach):
-            return None
-        control_plane = self.settings.control_plane
-        own = frozenset(control_plane.addresses if control_plane.enable else ())
-        return lambda vip: vip.address in own
 
     async def _settings_of_backends(self, client: Api, events: Events, teller: NodeTeller) -> Mapping[str, str] | None:
         """Return the environment, with what the node's annotations add to it; ``None`` if told to stop meanwhile."""
@@ -198,15 +170,15 @@ class Agent:
         services = settings.services_lease if settings.services.enable else None
         addresses = settings.control_plane.addresses if control_plane else ()
         governing = dict.fromkeys(addresses, control_plane) if control_plane else {}
-        timing, probes = self._timing(), self._surroundings.probes(settings.fitness)
+        timing, probes = mode.timing(settings), self._surroundings.probes(settings.fitness)
         self._health = health = Health(
             *(settings, client, leases, parts.keeper, parts.links, timing, probes), parts.unheard
         )
         if services and settings.services.placement == SPREAD:
-            mode = SpreadMode.assemble(settings, client, leases, parts, timing, governing)
-            self._spread = mode
-            services = mode.campaign(settings, self._campaigns, health, parts, safeguards, tasks)
-            ownership = Ownership(Claims(mode.spread), parts.keeper, mode.spread)
+            shared = SpreadMode.assemble(settings, client, leases, parts, timing, governing)
+            self._spread = shared
+            services = shared.campaign(settings, self._campaigns, health, parts, safeguards, tasks)
+            ownership = Ownership(Claims(shared.spread), parts.keeper, shared.spread)
         else:
             holding = self._elect_per_service(client, parts, health, tasks) if elects_per_service(settings) else None
             ownership = Ownership(claims(settings), parts.keeper, holding or AtOnce(parts.keeper))
@@ -228,7 +200,7 @@ class Agent:
     def _elect_per_service(self, client: Api, parts: Parts, health: Health, tasks: anyio.abc.TaskGroup) -> Electing:
         store = SharedLeases(client, self._surroundings.wall)
         tasks.start_soon(supervised, "watching Leases", store.run)
-        own = OwnCampaigns(self.settings, self._timing(), self._campaigns, store, parts, health, tasks)
+        own = OwnCampaigns(self.settings, mode.timing(self.settings), self._campaigns, store, parts, health, tasks)
         self._electing = own.electing()
         return self._electing
 
@@ -288,14 +260,6 @@ class Agent:
         server = await anyio.to_thread.run_sync(_load_server, host, port, self.statistics)
         await server.run()
 
-    def _timing(self) -> Timing:
-        election = self.settings.election
-        return Timing(
-            duration=int(election.duration),
-            renew_deadline=election.renew_deadline,
-            retry_period=election.retry_period,
-        )
-
     async def _placing(self, parts: Parts) -> Placing:
         node = self.settings.node
         interface = node.interface or await default_interface()
@@ -336,7 +300,7 @@ class Agent:
         log.info("stopping")
         if self._spread is not None:
             await self._spread.drain(self.settings.election.linger)
-        bound = self.settings.election.linger + self._timing().attempt_timeout
+        bound = self.settings.election.linger + mode.timing(self.settings).attempt_timeout
         with anyio.move_on_after(bound) as scope:
             if self._electing is not None:
                 self._electing.stop()

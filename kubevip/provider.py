@@ -12,7 +12,6 @@ import anyio
 import anyio.abc
 import attrs
 
-from kubevip.accounts import Accounts
 from kubevip.config.provider import ProviderSettings
 from kubevip.controllers.provisioning import Provisioning
 from kubevip.controllers.sources import Sources
@@ -30,7 +29,8 @@ from kubevip.model import LeaseKey, ObjectKey, ServiceKey, Term
 from kubevip.ports import Observation
 from kubevip.provider_metrics import provider_metrics
 from kubevip.provider_statistics import ProviderStatistics
-from kubevip.provision import Classes
+from kubevip.provision.accounts import Accounts
+from kubevip.provision.verdict import Classes
 from kubevip.registry import SourceRegistry
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.supervise import supervised

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import attrs
 
-from kubevip.accounts import AccountsStatistics
 from kubevip.kube.reflector import ReflectorStatistics
 from kubevip.model import ServiceKey
+from kubevip.provision.accounts import AccountsStatistics
 from kubevip.runtime.elector import ElectorStatistics
 from kubevip.source import Capacity
 from kubevip.statistics import complaints

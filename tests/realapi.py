@@ -149,7 +149,7 @@ def _is_ready(server: "RealServer") -> bool:
     request = urllib.request.Request(f"{server.url}/readyz", headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})
     try:
         with urllib.request.urlopen(request, context=server.ssl_context, timeout=1) as response:
-            return response.status == 200
+            return bool(response.status == 200)
     except OSError:
         return False
 

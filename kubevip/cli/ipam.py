@@ -22,14 +22,14 @@ from kubevip.cli.tables import Page
 from kubevip.config import Settings, kubeconfig_candidates
 from kubevip.config.provider import CONFIG_MAP, CONFIG_NAMESPACE, ProviderSettings
 from kubevip.errors import ConfigError, KubeVipError
-from kubevip.inventory import take_inventory
 from kubevip.ipam import read
 from kubevip.ipam.checking import Check, check
 from kubevip.ipam.documents import LONGEST_TEXT, Written, read_written
 from kubevip.ipam.findings import Finding, Grade, Surroundings, warning
 from kubevip.kube.survey import Survey, read_dump, survey
-from kubevip.provision import Classes
-from kubevip.replan import replan
+from kubevip.provision.inventory import take_inventory
+from kubevip.provision.replan import replan
+from kubevip.provision.verdict import Classes
 
 __all__ = ["add_arguments", "run"]
 

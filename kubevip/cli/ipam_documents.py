@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from kubevip.inventory import Inventory
 from kubevip.ipam import Pools
 from kubevip.ipam.checking import Check
 from kubevip.ipam.findings import Finding
-from kubevip.replan import Fate, Outcome
+from kubevip.provision.inventory import Inventory
+from kubevip.provision.replan import Fate, Outcome
 
 
 def write(document: Mapping[str, Any], form: str) -> None:

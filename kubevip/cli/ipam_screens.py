@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from kubevip.cli.tables import Page, bar
-from kubevip.inventory import Inventory
 from kubevip.ipam import Pools
 from kubevip.ipam.checking import Check
 from kubevip.ipam.findings import Finding, Grade, plural, readable, shorten
-from kubevip.provision import join
-from kubevip.replan import Fate, Outcome
+from kubevip.provision.inventory import Inventory
+from kubevip.provision.replan import Fate, Outcome
+from kubevip.provision.verdict import join
 
 _OUTCOMES = {
     Outcome.LOSES: ("loses its address", "lose their address"),

@@ -6,13 +6,13 @@ import anyio
 import anyio.abc
 import attrs
 
-from kubevip.accounts import Accounts
 from kubevip.controllers.loans import Loans
 from kubevip.controllers.sources import PATIENCE, Sources
 from kubevip.errors import KubeVipError
 from kubevip.ipam import Pool, Pools
 from kubevip.model import IPAddress, ServiceKey
-from kubevip.provision import Facts, join, record_of
+from kubevip.provision.accounts import Accounts
+from kubevip.provision.verdict import Facts, join, record_of
 
 
 @attrs.define(eq=False)

@@ -10,16 +10,16 @@ import anyio.lowlevel
 import attrs
 
 from kubevip import ipam
-from kubevip.accounts import Accounts
 from kubevip.controllers.borrowing import Borrowing
 from kubevip.controllers.sources import Sources
-from kubevip.decision import Decision, Note
-from kubevip.edits import Edits
 from kubevip.errors import ApiError, ApiUnavailable, Conflict, KubeVipError, NotFound
 from kubevip.ipam import Pool, Request, Severity
 from kubevip.kube.provided import ConfigMap, Node, ProvidedService, node_addresses
 from kubevip.model import ObjectKey, ServiceKey
-from kubevip.provision import Condition, Facts, join
+from kubevip.provision.accounts import Accounts
+from kubevip.provision.decision import Decision, Note
+from kubevip.provision.edits import Edits
+from kubevip.provision.verdict import Condition, Facts, join
 from kubevip.runtime.retry import Retry
 
 log = logging.getLogger(__name__)

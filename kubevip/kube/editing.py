@@ -10,12 +10,12 @@ from typing import Any
 import attrs
 import msgspec
 
-from kubevip.edits import Edits
 from kubevip.kube.client import Client
 from kubevip.kube.provided import ProvidedService, read_service
 from kubevip.kube.resources import SERVICES
 from kubevip.model import ServiceKey
-from kubevip.provision import CONDITION, FINALIZER, Condition
+from kubevip.provision.edits import Edits
+from kubevip.provision.verdict import CONDITION, FINALIZER, Condition
 
 # meta/v1 Condition takes this many characters.
 LONGEST_MESSAGE = 32768

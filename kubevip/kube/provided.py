@@ -8,7 +8,7 @@ import msgspec
 from kubevip.ipam import FamilyPolicy, read_address
 from kubevip.kube.resources import LoadBalancerStatus, Meta, Object, Resource, ServicePort, Struct
 from kubevip.model import Family, IPAddress, ObjectKey, ServiceKey
-from kubevip.provision import CONDITION, Condition, Facts
+from kubevip.provision.verdict import CONDITION, Condition, Facts
 
 _FAMILIES = {"IPv4": Family.IPV4, "IPv6": Family.IPV6}
 

@@ -16,7 +16,7 @@ from kubevip.kube.provided import CONFIG_MAPS, NODES, PROVIDED_SERVICES, ConfigM
 from kubevip.kube.reflector import PAGE
 from kubevip.kube.resources import ListPage, Object, Resource, Struct
 from kubevip.model import IPAddress, ObjectKey
-from kubevip.provision import Facts
+from kubevip.provision.verdict import Facts
 
 # A page of whole Services may take a slow server a while.
 _PATIENCE = 30.0

@@ -56,11 +56,11 @@ class Putting:
         refused = await self._addresses.put(wanted, not_after=not_after)
         finished = self._now()
         self.lag = finished - asked if finished - asked > NOTICEABLE else 0.0
-        missed = [vip for vip, error in refused.items() if isinstance(error, TooLate)]
-        failed |= {vip: error for vip, error in refused.items() if vip not in missed}
+        missed = tuple(vip for vip, error in refused.items() if isinstance(error, TooLate))
+        failed |= {vip: error for vip, error in refused.items() if not isinstance(error, TooLate)}
         done = [(vip, lifetime) for vip, lifetime in wanted if vip not in refused] if refused else wanted
         if finished < not_after:
-            return Put(tuple(steps), {vip: asked + lifetime for vip, lifetime in done}, failed, tuple(missed))
+            return Put(tuple(steps), {vip: asked + lifetime for vip, lifetime in done}, failed, missed)
         # Where the kernel took so long that lifetimes may be too long, all are to be put again.
         return Put(tuple(steps), {vip: finished for vip, _lifetime in done}, failed, tuple(vip for vip, _ in wanted))
 

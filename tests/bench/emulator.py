@@ -1,23 +1,20 @@
 """The built-in API server: Lease updates, fan-out. The same measurement as tests/emulator/bench_emulator.py prints."""
 
 import asyncio
-import importlib.util
 import statistics
 import sys
 from pathlib import Path
 
 from figures import Figure, hand_over
 
+# The measurement is that of the emulator's tests.
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.emulator import bench_emulator as bench
+
 
 async def measure() -> list[Figure]:
     """Run the parts of the other benchmark that have a figure to reach."""
-    path = Path(__file__).parents[1] / "emulator" / "bench_emulator.py"
-    spec = importlib.util.spec_from_file_location("bench_emulator", path)
-    assert spec is not None
-    assert spec.loader is not None
-    bench = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = bench
-    spec.loader.exec_module(bench)
     async with bench.server_process() as (url, _pid):
         rate = await bench.update_leases(url)
         delays = await bench.fan_out(url)

@@ -68,12 +68,15 @@ async def power_off(cluster: Cluster) -> tuple[list[float], list[float], list[fl
             if frame[6:12] != own and frame[28:32] == frame[38:42]:
                 announced.setdefault(frame[28:32], time.monotonic())
 
+        def all_are(announced: dict[bytes, float] = announced) -> bool:
+            return len(announced.keys() & wanted) == MANY
+
         with listening(cluster.segment, ARP, received):
             busy = {node: _processor_seconds(agent.process.pid) for node, agent in cluster.agents.items()}
             began = time.monotonic()
             await anyio.to_thread.run_sync(cluster.segment.unplug, holder)
             cluster.agents[holder].tell(signal.SIGKILL)
-            await story.wait(lambda announced=announced: len(announced.keys() & wanted) == MANY, bound=30)
+            await story.wait(all_are, bound=30)
         took.append(1000 * (max(announced[address] for address in wanted) - began))
         successor = cluster.holder(SERVICES_LEASE)
         memory.append(cluster.agents[successor].rss_mib)

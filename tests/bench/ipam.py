@@ -4,6 +4,7 @@ import gc
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
+from functools import partial
 from ipaddress import IPv4Address
 
 from figures import Figure, hand_over, spread
@@ -43,11 +44,11 @@ def rates(text: str, order: str) -> tuple[list[float], list[float]]:
     for _ in range(RUNS):
         known, asking, late = allocator(text, order), requests(range(LIVE)), requests(range(LIVE, LIVE + MORE))
         assign_all(known, asking)
-        fresh.append(MORE / seconds(lambda known=known, late=late: assign_all(known, late)))
+        fresh.append(MORE / seconds(partial(assign_all, known, late)))
         for request in asking[:: LIVE // MORE]:
             known.release(request.key)
         late = requests(range(2 * LIVE, 2 * LIVE + MORE))
-        again.append(MORE / seconds(lambda known=known, late=late: assign_all(known, late)))
+        again.append(MORE / seconds(partial(assign_all, known, late)))
     return fresh, again
 
 
@@ -92,7 +93,7 @@ def sharing() -> Figure:
             )
             for name in range(10_000)
         ]
-        took.append(1e6 * seconds(lambda known=known, asking=asking: assign_all(known, asking)) / len(asking))
+        took.append(1e6 * seconds(partial(assign_all, known, asking)) / len(asking))
     return Figure("assign() where 10,000 could share but for their port", "-", spread(took, "us each", 1))
 
 

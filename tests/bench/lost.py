@@ -62,7 +62,7 @@ async def measure(cluster: Cluster) -> list[Figure]:
     for number, address in enumerate(ADDRESSES):
         await cluster.create_service(f"service-{number}", str(address))
     await anyio.sleep(5)
-    found = {"power-off": [], "kill -9 of the agent": []}
+    found: dict[str, list[tuple[float, float]]] = {"power-off": [], "kill -9 of the agent": []}
     for _run in range(RUNS):
         for what, outcomes in found.items():
             outcomes.append(await _lose(cluster, power=what == "power-off"))

@@ -1,7 +1,10 @@
 """A picture of the outages: for each event a bar for each contestant, on a logarithmic scale."""
 
 import math
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+
+from outages import Results
 
 WIDTH, LABEL, BAR, GAP, HEAD = 860, 150, 15, 14, 46
 # Nothing is watched for longer than 20 s.
@@ -9,7 +12,7 @@ FLOOR, CEILING = 1.0, 20_000.0
 OURS, OTHERS = ("#0b5394", "#3d85c6", "#9fc5e8"), ("#783f04", "#b45f06", "#f6b26b")
 
 
-def bars(results, events):
+def bars(results: Results, events: Sequence[str]) -> str:
     """Return an SVG: the median outage, and hatched red the time with two holders."""
     names = list(results)
     group = len(names) * BAR + GAP
@@ -26,20 +29,20 @@ def bars(results, events):
         top = HEAD + row * group
         parts.append(f'<text x="{LABEL - 8}" y="{top + group / 2}" text-anchor="end">{escape(event)}</text>')
         for at, name in enumerate(names):
-            figures = results[name][event]
-            outage, two = figures["gap_ms"]["median"], figures["two_holders_ms"]["median"]
+            outages = results[name][event]
+            outage, two = outages.gap_ms.median, outages.two_holders_ms.median
             parts += _bar(top + at * BAR, outage, two, colours[name])
     parts.append("</svg>")
     return "\n".join(parts) + "\n"
 
 
-def _colours(names):
+def _colours(names: Sequence[str]) -> dict[str, str]:
     """Return a colour for each, one kind for us and another one for others."""
     ours, others = iter(OURS), iter(OTHERS)
     return {name: next(ours if name.startswith("kubevip") else others) for name in names}
 
 
-def _legend(colours):
+def _legend(colours: Mapping[str, str]) -> Iterator[str]:
     step = (WIDTH - 20) / len(colours)
     for at, name in enumerate(colours):
         x = 10 + at * step
@@ -47,7 +50,7 @@ def _legend(colours):
         yield f'<text x="{x + 15:.0f}" y="20" font-size="11">{escape(name)}</text>'
 
 
-def _scale(height):
+def _scale(height: int) -> Iterator[str]:
     for power in range(5):
         x = _x(10**power)
         yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{HEAD - 8}" y2="{height - 34}" stroke="#ddd"/>'
@@ -59,7 +62,7 @@ def _scale(height):
     )
 
 
-def _bar(top, outage, two, fill):
+def _bar(top: int, outage: float, two: float, fill: str) -> Iterator[str]:
     width = _x(max(outage, FLOOR)) - LABEL
     yield f'<rect x="{LABEL}" y="{top}" width="{max(width, 1):.1f}" height="{BAR - 3}" fill="{fill}"/>'
     text = f"{outage:,.0f}" + (f", two holders {two:,.0f}" if two > 100 else "")
@@ -68,6 +71,6 @@ def _bar(top, outage, two, fill):
     yield f'<text x="{x:.1f}" y="{top + BAR - 5}" font-size="10" fill="{colour}">{text}</text>'
 
 
-def _x(value):
+def _x(value: float) -> float:
     part = math.log10(min(max(value, FLOOR), CEILING) / FLOOR) / math.log10(CEILING / FLOOR)
     return LABEL + part * (WIDTH - LABEL - 110)

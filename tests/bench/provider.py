@@ -12,13 +12,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
+import attrs
 from figures import Figure, hand_over, spread
 
 from kubevip.config import Kubeconfig
-from kubevip.emulator import BY_PLURAL, User, serve
+from kubevip.emulator import BY_PLURAL, Emulator, User, serve
+from kubevip.kube.client import Client
 from kubevip.kube.connect import connect
 
 AT_ONCE, THERE, RUNS = 1000, 10_000, 3
@@ -29,11 +33,12 @@ FLAGS = [
     "--logging-format=json",
 ]
 LEASE = ("kube-system", "kube-vip-cloud-controller")
+Manifest = dict[str, object]
 
 
-def service(name, *, address=""):
-    metadata = {"name": name, "namespace": "default"}
-    spec = {
+def service(name: str, *, address: str = "") -> Manifest:
+    metadata: dict[str, object] = {"name": name, "namespace": "default"}
+    spec: dict[str, object] = {
         "type": "LoadBalancer",
         "allocateLoadBalancerNodePorts": False,
         "ports": [{"port": 80, "protocol": "TCP", "name": "http"}],
@@ -51,9 +56,9 @@ def service(name, *, address=""):
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
 
 
-def addresses(server):
+def addresses(server: Emulator) -> dict[str, str]:
     """Return the address of each Service, as the server has it."""
-    found = {}
+    found: dict[str, str] = {}
     for stored in server.store.view(BY_PLURAL["services"]).walk():
         value = stored.value
         found[value["metadata"]["name"]] = (
@@ -62,15 +67,17 @@ def addresses(server):
     return found
 
 
+@attrs.define(eq=False)
 class Site:
-    def __init__(self, server, client, kubeconfig):
-        self.server, self.client, self.kubeconfig = server, client, kubeconfig
-        self.created = 0
+    server: Emulator
+    client: Client
+    kubeconfig: Path
+    created: int = attrs.field(default=0, init=False)
 
-    async def create(self, manifests):
+    async def create(self, manifests: Iterable[Manifest]) -> None:
         pending = list(manifests)
 
-        async def some():
+        async def some() -> None:
             while pending:
                 await self.client.request("POST", "/api/v1/namespaces/default/services", body=pending.pop())
 
@@ -79,27 +86,28 @@ class Site:
                 tasks.start_soon(some)
 
     @contextlib.asynccontextmanager
-    async def provider(self):
+    async def provider(self) -> AsyncIterator[None]:
         environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
         command = [sys.executable, "-m", "kubevip", "provider", *FLAGS]
         process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
         try:
-            yield process
+            yield
         finally:
             process.send_signal(signal.SIGTERM)
             await anyio.to_thread.run_sync(process.wait)
 
-    async def wait_for(self, names):
+    async def wait_for(self, names: Iterable[str]) -> None:
         """Wait until all of *names* have an address."""
         missing = set(names)
         while missing:
             await anyio.sleep(0.01)
             for name in tuple(missing):
                 found = self.server.store.get(BY_PLURAL["services"], ("default", name))
+                assert found is not None
                 if found.value["metadata"].get("annotations", {}).get("kube-vip.io/loadbalancerIPs"):
                     missing.discard(name)
 
-    async def wave(self):
+    async def wave(self) -> tuple[float, float]:
         """Create a thousand; return how many seconds it took until all had an address, and API calls for each."""
         self.created += 1
         names = [f"wave{self.created}-{number}" for number in range(AT_ONCE)]
@@ -114,18 +122,18 @@ class Site:
         calls = self.server.statistics().requests - before - AT_ONCE
         return took, calls / AT_ONCE
 
-    async def wait_for_all_created(self, names):
+    async def wait_for_all_created(self, names: Sequence[str]) -> None:
         while any(self.server.store.get(BY_PLURAL["services"], ("default", name)) is None for name in names[::-1]):
             await anyio.sleep(0.01)
 
-    async def settled(self):
+    async def settled(self) -> None:
         while self.server.store.get(BY_PLURAL["leases"], LEASE) is None:
             await anyio.sleep(0.01)
         await anyio.sleep(1)
 
 
 @contextlib.asynccontextmanager
-async def site():
+async def site() -> AsyncIterator[Site]:
     tokens = {"admin": User("admin", ("system:masters",))}
     with tempfile.TemporaryDirectory() as directory:
         kubeconfig = Path(directory) / "kubeconfig"
@@ -142,11 +150,11 @@ async def site():
                 yield Site(server, client, kubeconfig)
 
 
-def there():
+def there() -> list[Manifest]:
     return [service(f"old-{number}", address=f"10.200.{number // 250}.{number % 250 + 1}") for number in range(THERE)]
 
 
-async def waves(present):
+async def waves(present: Sequence[Manifest]) -> tuple[list[float], list[float]]:
     times, calls = [], []
     for _ in range(RUNS):
         async with site() as here:
@@ -161,7 +169,7 @@ async def waves(present):
     return times, calls
 
 
-async def restarts():
+async def restarts() -> list[float]:
     times = []
     for _ in range(RUNS):
         async with site() as here:
@@ -179,7 +187,7 @@ async def restarts():
     return times
 
 
-async def main():
+async def main() -> list[Figure]:
     alone, calls = await waves([])
     beside, _ = await waves(there())
     started = await restarts()

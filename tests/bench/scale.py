@@ -5,16 +5,15 @@ Every agent is a process on a machine of its own; lags are from the sending of a
 to the kernel's word that the address is gone. Five to eight minutes; ``--quick`` takes one.
 """
 
-import argparse
 import asyncio
 import contextlib
 import signal
 import statistics
-import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -25,42 +24,17 @@ from scale_churn import Churn
 from scale_fleet import Fleet, cpu_seconds, echoing, probing, rss_mib, until
 from scale_objects import address_of, cluster, others, service, slice_
 from scale_observers import Renewals, Sightings, packed, renewals, sighting
+from scale_plan import MODES, TIMES, Plan, parse
 
 from kubevip.demo.cluster import API, OPERATOR, addresses
 from kubevip.net.segment import Segment, become_root
 
-MODES: Mapping[str, Mapping[str, str]] = {
-    "common": {},
-    "service": {"svc_election": "true"},
-    "spread": {"svc_placement": "spread"},
-}
-TIMES = ("vip_leaseduration", "vip_renewdeadline", "vip_retryperiod")
 KIBI = 1024
 # With fewer Services, what else a process takes hides what they take.
 MANY = 2000
 # A renewal is missed when a Lease was not renewed for so many periods.
 LATE = 2
 STARTS_WITHIN, SETTLES_WITHIN = 240.0, 300.0
-
-
-@attrs.frozen(kw_only=True)
-class Plan:
-    """What is measured, and with how much."""
-
-    mode: str
-    agents: int
-    services: int
-    others: int
-    rest: float
-    churn: float
-    created: int
-    width: int
-    times: tuple[str, ...]
-    """Those of ``TIMES``, in seconds."""
-    parts: frozenset[str]
-
-
-PARTS = ("one", "first", "fleet", "rest", "create", "churn", "restart", "cold", "others")
 
 
 @attrs.define(eq=False)
@@ -179,7 +153,7 @@ class Bench:
             self.sightings.announced.pop(key, None)
             began = time.monotonic()
             await self.api.create(service(number))
-            await until(lambda key=key: key in self.sightings.announced, 30, "a Service", every=0.01)  # type: ignore[misc]
+            await until(partial(self.sightings.was_announced, key), 30, "a Service", every=0.01)
             lags.append(1000 * (self.sightings.announced[key] - began))
             self._alive.append(number)
         what = f"one Service created while {self.plan.services:,} exist: to the first frame"
@@ -223,10 +197,10 @@ class Bench:
             await asyncio.sleep(3)
         what = f"rolling restart, {width} at a time"
         self.tell(what, "", f"{took:.0f} s")
-        silences = [1000 * each for each in found["silences"].values()]  # type: ignore[attr-defined]
+        silences = [1000 * each for each in found.silences.values()]
         self.tell(f"{what}: longest silence of an address, sample of {len(sample)}", "", spread(silences, "ms"))
-        lost = sum(found["lost"].values())  # type: ignore[attr-defined]
-        self.tell(f"{what}: probes lost", "", f"{lost:,} of {found['sent'] * len(sample):,}")  # type: ignore[operator]
+        lost = sum(found.lost.values())
+        self.tell(f"{what}: probes lost", "", f"{lost:,} of {found.sent * len(sample):,}")
         shared = sorted(self.sightings.shared.values())
         longest = f"{len(shared):,} addresses, {1000 * shared[-1]:,.0f} ms at most" if shared else "none"
         self.tell(f"{what}: on two links while handed over (make before break)", "", longest)
@@ -352,36 +326,6 @@ class Cost:
     server: float = 0.0
 
 
-def parse(arguments: Sequence[str] | None = None) -> tuple[Plan, bool, Path | None]:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("--quick", action="store_true", help="5 agents, 500 Services, 20 s of churn")
-    add("--real", action="store_true", help="on kube-apiserver and etcd instead of the built-in API server")
-    add("--mode", choices=tuple(MODES), default="spread")
-    add("--agents", type=int)
-    add("--services", type=int)
-    add("--others", type=int, help="how many Services of type ClusterIP come in the end")
-    add("--rest", type=float, help="seconds at rest")
-    add("--churn", type=float, help="seconds of churn")
-    add("--width", type=int, help="agents that are restarted at a time")
-    add("--times", default="/".join(OPERATOR[name] for name in TIMES), help="of a Lease, in seconds, as 15/10/2")
-    add("--parts", default=",".join(PARTS), help=f"of {','.join(PARTS)}")
-    add("--logs", type=Path, help="where the agents' logs are left")
-    given = parser.parse_args(arguments)
-    small = {"agents": 5, "services": 500, "others": 500, "rest": 5.0, "churn": 20.0, "width": 1}
-    large = {"agents": 50, "services": 5000, "others": 5000, "rest": 20.0, "churn": 60.0, "width": 2}
-    numbers = {
-        name: value if (said := getattr(given, name)) is None else said
-        for name, value in (small if given.quick else large).items()
-    }
-    times = tuple(given.times.split("/"))
-    if len(times) != len(TIMES):
-        parser.error(f"--times: {given.times!r} are not the three times of a Lease, such as 15/10/2")
-    plan = Plan(mode=given.mode, created=7, times=times, parts=frozenset(given.parts.split(",")), **numbers)
-    return plan, given.real, given.logs
-
-
 async def measure(plan: Plan, server: ApiServer, segment: Segment, directory: Path) -> list[Figure]:
     """Run all parts against *server*."""
     nodes = tuple(name for name in segment.machines if name.startswith("node"))
@@ -407,7 +351,7 @@ async def measure(plan: Plan, server: ApiServer, segment: Segment, directory: Pa
 
 def main() -> None:
     """Measure, and hand over the figures."""
-    plan, on_real, logs = parse()
+    plan, on_real, logs = parse(__doc__)
     become_root()
     nodes = [f"node{number:02}" for number in range(1, plan.agents + 1)]
     with contextlib.ExitStack() as stack:
@@ -422,4 +366,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -17,8 +17,10 @@ import attrs
 
 from kubevip.manifest import Rights
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from realapi import find_assets, serve_real
+# The real server is that of the tests.
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.realapi import find_assets, serve_real
 
 HOST = "172.31.0.250"
 AGENT = ("kube-system", "kube-vip")

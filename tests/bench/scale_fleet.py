@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 import attrs
 from scale_api import ApiServer
@@ -145,9 +146,18 @@ class Fleet:
                 agent.process.wait()
 
 
-def _start(machine: Machine, command: Sequence[str], **options: object) -> "subprocess.Popen[bytes]":
+def _start(
+    machine: Machine,
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | None = None,
+    stderr: IO[bytes] | None = None,
+    pass_fds: Collection[int] = (),
+) -> "subprocess.Popen[bytes]":
     with machine.entered():
-        return subprocess.Popen(command, **{"stdin": subprocess.DEVNULL, **options})  # type: ignore[call-overload]
+        return subprocess.Popen(command, env=env, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=pass_fds)
 
 
 @contextlib.contextmanager
@@ -169,15 +179,25 @@ def echoing(segment: Segment, nodes: Sequence[str]) -> Iterator[None]:
         process.wait()
 
 
+@attrs.define
+class Probes:
+    """What came of probes: of each address how many were lost, and its longest silence in seconds."""
+
+    sent: int = 0
+    silences: dict[str, float] = attrs.field(factory=dict)
+    lost: dict[str, int] = attrs.field(factory=dict)
+
+
 @contextlib.asynccontextmanager
-async def probing(segment: Segment, addresses: Sequence[str], period: float) -> AsyncIterator[dict[str, object]]:
+async def probing(segment: Segment, addresses: Sequence[str], period: float) -> AsyncIterator[Probes]:
     """Probe addresses from the client during the block; then fill in what came of it."""
     command = [sys.executable, str(Path(__file__).with_name("scale_probe.py")), str(PORT), str(period), *addresses]
     process = _start(segment.machines[CLIENT], command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    found: dict[str, object] = {}
+    found = Probes()
     try:
         await asyncio.sleep(0.5)
         yield found
     finally:
         output, _ = await asyncio.to_thread(process.communicate)
-        found |= json.loads(output)
+        told = json.loads(output)
+        found.sent, found.silences, found.lost = told["sent"], told["silences"], told["lost"]

@@ -48,6 +48,10 @@ class Sightings:
         self.announced.clear()
         self.shared.clear()
 
+    def was_announced(self, address: bytes) -> bool:
+        """Tell whether an address was announced since it was forgotten."""
+        return address in self.announced
+
     @property
     def held(self) -> int:
         """How many addresses are on a link."""

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from unittest import mock
 
 import anyio
 from figures import Figure, hand_over
@@ -19,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from kubevip.lease import Timing
 from kubevip.placement import Item, Node, Placement, place, settled
-from kubevip.testing.simulation.server import ApiServer, Request
+from kubevip.testing.simulation.server import Answer, ApiServer, Request
 from kubevip.testing.simulation.world import World
 from tests.simulation import spread as fleet
 
@@ -38,7 +39,7 @@ def steady(nodes: int, services: int) -> tuple[float, float, Counter[str]]:
     by_node: Counter[str] = Counter()
     count = fleet.counting(counted)
 
-    def note(server: ApiServer, request: Request) -> object:
+    def note(server: ApiServer, request: Request) -> Answer:
         by_node[request.node] += request.method != "GET"
         return count(server, request)
 
@@ -49,11 +50,8 @@ def steady(nodes: int, services: int) -> tuple[float, float, Counter[str]]:
         by_node.clear()
         await anyio.sleep(WATCHED)
 
-    before, ApiServer.answer = ApiServer.answer, note
-    try:
+    with mock.patch.object(ApiServer, "answer", note):
         fleet.in_fleet(fleet.scenario(nodes, fleet.plans(services), timing=USUAL), story)
-    finally:
-        ApiServer.answer = before
     return max(by_node.values()) / WATCHED, by_node.total() / WATCHED, counted
 
 

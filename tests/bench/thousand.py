@@ -41,8 +41,8 @@ async def measure(cluster: Cluster) -> list[Figure]:
     for _ in range(RUNS):
         took, result, code = await _stop_holder(cluster, story)
         times.append(1000 * took)
-        lost.append(result["lost"])
-        sent = result["sent"]
+        lost.append(result.lost)
+        sent = result.sent
         exits.append(code)
         progress(f"announced after {1000 * took:.0f} ms, {result}, exit {code}")
     silent = await _unanswered(cluster)
@@ -69,7 +69,16 @@ class Published:
         return bool(service.get("status", {}).get("loadBalancer", {}).get("ingress"))
 
 
-async def _stop_holder(cluster: Cluster, story: Story) -> tuple[float, dict[str, int], int]:
+@attrs.define
+class Sample:
+    """What came of the probes, and which nodes answered last."""
+
+    sent: int = 0
+    lost: int = 0
+    last_nodes: list[int] = attrs.field(factory=list)
+
+
+async def _stop_holder(cluster: Cluster, story: Story) -> tuple[float, Sample, int]:
     holder = cluster.holder(SERVICES_LEASE)
     agent = cluster.agents[holder]
     own = mac_of(cluster.segment, holder)
@@ -96,18 +105,19 @@ async def _stop_holder(cluster: Cluster, story: Story) -> tuple[float, dict[str,
 
 
 @asynccontextmanager
-async def _probing(cluster: Cluster) -> AsyncIterator[dict[str, int]]:
+async def _probing(cluster: Cluster) -> AsyncIterator[Sample]:
     sample = [str(FIRST + number) for number in range(0, COUNT, COUNT // SAMPLE)]
     command = [sys.executable, str(Path(__file__).with_name("sample_probe.py")), str(PORT), *sample]
     with cluster.segment.machines[CLIENT].entered():
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    result: dict[str, int] = {}
+    result = Sample()
     try:
         await anyio.sleep(0.5)
         yield result
     finally:
         output, _ = await anyio.to_thread.run_sync(process.communicate)
-        result |= json.loads(output)
+        told = json.loads(output)
+        result.sent, result.lost, result.last_nodes = told["sent"], told["lost"], told["last_nodes"]
 
 
 async def _unanswered(cluster: Cluster) -> int:

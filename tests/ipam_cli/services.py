@@ -2,7 +2,7 @@
 
 from kubevip.ipam import FamilyPolicy, read_address
 from kubevip.model import Family, ServiceKey
-from kubevip.provision import FINALIZER, Facts
+from kubevip.provision.verdict import FINALIZER, Facts
 
 IPV4, IPV6 = Family.IPV4, Family.IPV6
 PREFER, REQUIRE = FamilyPolicy.PREFER_DUAL, FamilyPolicy.REQUIRE_DUAL

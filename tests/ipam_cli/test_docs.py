@@ -9,7 +9,7 @@ from kubevip.ipam.checking import check
 from kubevip.ipam.dialect import PREFIXES, WHOLE
 from kubevip.ipam.documents import read_written
 from kubevip.ipam.scope_checks import KINDS
-from kubevip.replan import Outcome
+from kubevip.provision.replan import Outcome
 
 TEXT = (Path(__file__).parents[2] / "docs" / "pools.md").read_text()
 

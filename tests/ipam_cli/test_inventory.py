@@ -2,9 +2,9 @@
 
 import attrs
 
-from kubevip.inventory import Holding, take_inventory
 from kubevip.ipam import read
-from kubevip.provision import Classes
+from kubevip.provision.inventory import Holding, take_inventory
+from kubevip.provision.verdict import Classes
 from tests.ipam_cli.services import IPV4, IPV6, PREFER, ips, key, service
 
 POOL = {"range-global": "10.0.0.1-10.0.0.4"}

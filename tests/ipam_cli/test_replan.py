@@ -4,13 +4,13 @@ import hypothesis
 import msgspec
 from hypothesis import strategies as st
 
-from kubevip.edits import Edits
-from kubevip.inventory import opened
 from kubevip.ipam import FamilyPolicy, read
 from kubevip.kube.editing import edited
 from kubevip.kube.provided import read_service
-from kubevip.provision import FINALIZER, Classes
-from kubevip.replan import Outcome, replan, written
+from kubevip.provision.edits import Edits
+from kubevip.provision.inventory import opened
+from kubevip.provision.replan import Outcome, replan, written
+from kubevip.provision.verdict import FINALIZER, Classes
 from tests.ipam_cli.services import IPV4, IPV6, PREFER, REQUIRE, ips, service
 
 CLASSES = Classes()

@@ -10,16 +10,16 @@ import anyio
 import attrs
 import msgspec
 
-from kubevip.accounts import Accounts
 from kubevip.controllers.provisioning import Provisioning
 from kubevip.controllers.sources import Sources
-from kubevip.edits import Edits
 from kubevip.errors import Conflict, NotFound
 from kubevip.kube.editing import edited
 from kubevip.kube.provided import ConfigMap, ProvidedService, read_service
 from kubevip.model import ObjectKey, ServiceKey
 from kubevip.plugin import PoolSource
-from kubevip.provision import CONDITION, RECORD, Classes, Condition
+from kubevip.provision.accounts import Accounts
+from kubevip.provision.edits import Edits
+from kubevip.provision.verdict import CONDITION, RECORD, Classes, Condition
 from kubevip.service import ADDRESSES
 
 CONFIG = {"metadata": {"namespace": "kube-system", "name": "kubevip"}}

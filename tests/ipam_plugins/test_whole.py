@@ -9,7 +9,7 @@ from kubevip.errors import KubeVipError
 from kubevip.kube.provided import Node
 from kubevip.provider_metrics import provider_metrics
 from kubevip.provider_statistics import ProviderStatistics
-from kubevip.provision import Condition
+from kubevip.provision.verdict import Condition
 from kubevip.source import Capacity
 from kubevip.testing import virtual
 from tests.ipam_plugins.cluster import Cluster

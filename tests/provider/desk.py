@@ -6,12 +6,12 @@ from typing import Any
 import attrs
 
 from kubevip import ipam
-from kubevip.accounts import Accounts
-from kubevip.decision import Decision, Note
 from kubevip.ipam import PoolStatistics
 from kubevip.model import Family, ServiceKey
-from kubevip.provision import Classes, Facts
-from kubevip.replan import written
+from kubevip.provision.accounts import Accounts
+from kubevip.provision.decision import Decision, Note
+from kubevip.provision.replan import written
+from kubevip.provision.verdict import Classes, Facts
 from kubevip.service import ADDRESSES
 from tests.provider.server import Server
 from tests.provider.services import merged, service

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 import attrs
 
-from kubevip.accounts import Accounts
 from kubevip.ipam.allocator import COOLING
 from kubevip.model import IPAddress, ServiceKey
-from kubevip.provision import Classes, Facts
-from kubevip.replan import written
+from kubevip.provision.accounts import Accounts
+from kubevip.provision.replan import written
+from kubevip.provision.verdict import Classes, Facts
 from kubevip.service import INTERFACE
 from tests.provider.configs import CONFIGS, SIX, THREE
 from tests.provider.referee import Referee, Violation, Write

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import attrs
 
-from kubevip.decision import Decision
 from kubevip.ipam import FamilyPolicy
 from kubevip.model import Family, IPAddress, ServiceKey
-from kubevip.provision import CLAIM, FINALIZER, LABEL, RECORD, Facts
+from kubevip.provision.decision import Decision
+from kubevip.provision.verdict import CLAIM, FINALIZER, LABEL, RECORD, Facts
 from kubevip.service import ADDRESSES
 from tests.provider.configs import Chain, Config
 from tests.provider.server import Server

@@ -5,7 +5,7 @@ import itertools
 import attrs
 
 from kubevip.model import ServiceKey
-from kubevip.provision import Facts
+from kubevip.provision.verdict import Facts
 
 
 class Conflicted(Exception):

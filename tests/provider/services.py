@@ -7,7 +7,7 @@ from typing import Any
 
 from kubevip.ipam import DHCP_MARKER, FamilyPolicy, read_address
 from kubevip.model import Family, IPAddress, ServiceKey
-from kubevip.provision import CLAIM, FINALIZER, LABEL, LABELLED, RECORD, Facts
+from kubevip.provision.verdict import CLAIM, FINALIZER, LABEL, LABELLED, RECORD, Facts
 from kubevip.service import ADDRESSES
 
 V4, V6 = Family.IPV4, Family.IPV6

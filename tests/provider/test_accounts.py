@@ -2,8 +2,8 @@
 
 import pytest
 
-from kubevip.accounts import Accounts
-from kubevip.provision import Classes, Condition, Facts
+from kubevip.provision.accounts import Accounts
+from kubevip.provision.verdict import Classes, Condition, Facts
 from tests.provider.desk import GLOBAL, Desk, key_of, serve
 from tests.provider.services import ips, labelled, note, recorded_as, service
 

@@ -3,10 +3,10 @@
 import attrs
 import pytest
 
-from kubevip.accounts import Accounts
-from kubevip.ledger import CLAIM_PATIENCE
-from kubevip.provision import CLAIM, RECORD, Classes
-from kubevip.replan import written
+from kubevip.provision.accounts import Accounts
+from kubevip.provision.ledger import CLAIM_PATIENCE
+from kubevip.provision.replan import written
+from kubevip.provision.verdict import CLAIM, RECORD, Classes
 from tests.provider.desk import GLOBAL, Desk, key_of
 from tests.provider.services import DUAL, ONLY_V4, PREFERS_DUAL, ip, labelled, service
 

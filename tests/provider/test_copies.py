@@ -3,7 +3,7 @@
 import attrs
 import pytest
 
-from kubevip.provision import RECORD, Classes, Facts, Has, Lacks, examine, record_of
+from kubevip.provision.verdict import RECORD, Classes, Facts, Has, Lacks, examine, record_of
 from kubevip.service import INTERFACE
 from tests.provider.desk import GLOBAL, Desk, key_of, serve
 from tests.provider.services import DUAL, ips, note, service

@@ -5,8 +5,9 @@ import itertools
 import attrs
 import pytest
 
-from kubevip.edits import Edits, claiming, clearing, settling, unclaiming, withdrawing
-from kubevip.provision import (
+from kubevip.provision.edits import Edits, claiming, clearing, settling, unclaiming, withdrawing
+from kubevip.provision.replan import written
+from kubevip.provision.verdict import (
     CLAIM,
     FINALIZER,
     LABEL,
@@ -21,7 +22,6 @@ from kubevip.provision import (
     Origin,
     examine,
 )
-from kubevip.replan import written
 from kubevip.service import ADDRESSES, INTERFACE
 from tests.provider.services import ips, labelled, recorded_as, service
 

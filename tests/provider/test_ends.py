@@ -2,10 +2,10 @@
 
 import pytest
 
-from kubevip.accounts import Accounts
 from kubevip.ipam import DHCP_MARKER
 from kubevip.model import Family
-from kubevip.provision import CLAIM, FINALIZER, Classes
+from kubevip.provision.accounts import Accounts
+from kubevip.provision.verdict import CLAIM, FINALIZER, Classes
 from tests.provider.desk import GLOBAL, Desk, key_of, serve
 from tests.provider.services import ip, ips, service
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubevip.ipam import DHCP_MARKER
-from kubevip.provision import (
+from kubevip.provision.verdict import (
     CLAIM,
     LABEL,
     LABELLED,
@@ -20,7 +20,7 @@ from kubevip.provision import (
     claim_of,
     written,
 )
-from kubevip.provision import examine as examine_for
+from kubevip.provision.verdict import examine as examine_for
 from kubevip.service import ADDRESSES
 from tests.provider.services import (
     ips,

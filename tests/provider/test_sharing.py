@@ -2,10 +2,10 @@
 
 import pytest
 
-from kubevip.accounts import Accounts
-from kubevip.decision import Decision
 from kubevip.ipam import Pool, read
-from kubevip.provision import Classes, Facts
+from kubevip.provision.accounts import Accounts
+from kubevip.provision.decision import Decision
+from kubevip.provision.verdict import Classes, Facts
 from tests.provider.desk import GLOBAL, Desk, key_of, serve
 from tests.provider.services import (
     DNS,

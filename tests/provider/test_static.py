@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from kubevip.provision import FINALIZER, LABEL, LABELLED, RECORD, Facts
+from kubevip.provision.verdict import FINALIZER, LABEL, LABELLED, RECORD, Facts
 from tests.provider.desk import GLOBAL, Desk, serve
 from tests.provider.services import DUAL, ONLY_V4, service
 

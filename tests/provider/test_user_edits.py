@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from kubevip.provision import LABEL, LABELLED
+from kubevip.provision.verdict import LABEL, LABELLED
 from kubevip.service import ADDRESSES, INTERFACE
 from tests.provider.desk import GLOBAL, Desk, serve
 from tests.provider.services import DUAL, ip, labelled, note, recorded_as, service

@@ -4,7 +4,7 @@ import pytest
 
 from kubevip.errors import ConfigError
 from kubevip.ipam import DHCP_MARKER, FamilyPolicy
-from kubevip.provision import (
+from kubevip.provision.verdict import (
     CLAIM,
     FINALIZER,
     Classes,
@@ -21,7 +21,7 @@ from kubevip.provision import (
     unwanted,
     written,
 )
-from kubevip.provision import examine as examine_for
+from kubevip.provision.verdict import examine as examine_for
 from tests.provider.services import (
     DUAL,
     ONLY_V4,

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from kubevip.provision import RECORD, Classes, Facts
-from kubevip.replan import written
+from kubevip.provision.replan import written
+from kubevip.provision.verdict import RECORD, Classes, Facts
 from kubevip.service import ADDRESSES, INTERFACE
 from tests.provider.desk import GLOBAL, Desk, key_of, serve
 from tests.provider.services import (

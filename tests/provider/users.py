@@ -6,7 +6,7 @@ import attrs
 
 from kubevip.ipam import FamilyPolicy
 from kubevip.model import ServiceKey
-from kubevip.provision import CLAIM, LABEL, RECORD, Facts
+from kubevip.provision.verdict import CLAIM, LABEL, RECORD, Facts
 from kubevip.service import ADDRESSES, INTERFACE
 from tests.provider.referee import Referee
 from tests.provider.server import Server

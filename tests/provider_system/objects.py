@@ -12,7 +12,7 @@ import yaml
 
 from kubevip.errors import NotFound
 from kubevip.kube.client import Client
-from kubevip.provision import FINALIZER, LABEL, LABELLED, RECORD
+from kubevip.provision.verdict import FINALIZER, LABEL, LABELLED, RECORD
 from kubevip.service import ADDRESSES
 from tests.waiting import until
 

@@ -7,9 +7,9 @@ import signal
 import anyio
 import pytest
 
-from kubevip.accounts import Accounts
 from kubevip.emulator import Fault
-from kubevip.provision import CLAIM
+from kubevip.provision.accounts import Accounts
+from kubevip.provision.verdict import CLAIM
 from kubevip.service import ADDRESSES
 from tests.provider_system.objects import ACCOUNT, SECOND
 from tests.waiting import until

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from kubevip.provision import FINALIZER, LABEL, LABELLED, RECORD
+from kubevip.provision.verdict import FINALIZER, LABEL, LABELLED, RECORD
 from kubevip.service import ADDRESSES, INTERFACE
 from tests.waiting import until
 

@@ -4,7 +4,7 @@ import anyio
 import pytest
 
 from kubevip.errors import NotFound
-from kubevip.provision import LABEL, LABELLED, RECORD
+from kubevip.provision.verdict import LABEL, LABELLED, RECORD
 from kubevip.service import ADDRESSES
 from tests.waiting import until
 

@@ -2,7 +2,7 @@
 
 import time
 
-from kubevip.provision import FINALIZER, LABEL, LABELLED, RECORD
+from kubevip.provision.verdict import FINALIZER, LABEL, LABELLED, RECORD
 from kubevip.service import ADDRESSES
 from tests.waiting import until
 

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 
 import anyio
 import attrs
 from kubevip_arp import ArpBackend
 from kubevip_ndp import NdpBackend
 
-from kubevip.backend import Backend
+from kubevip.backend import Answer, Backend, Sighting
 from kubevip.election import Cause, Standing
 from kubevip.lease import Timing
 from kubevip.model import Family, IPAddress, LeaseKey, Term, Vip
@@ -54,17 +54,19 @@ class Noting(Backend):
         self.note("probe", vip)
         await self.inner.probe(vip)
 
-    def sightings(self, interface: str, report: Callable[..., None]) -> object:
+    def sightings(self, interface: str, report: Callable[[Sighting], None]) -> AbstractContextManager[None]:
         return self.inner.sightings(interface, report)
 
-    def claims(self, interface: str, addresses: Collection[IPAddress], report: Callable[..., None]) -> object:
+    def claims(
+        self, interface: str, addresses: Collection[IPAddress], report: Callable[[Sighting], None]
+    ) -> AbstractContextManager[None]:
         return self.inner.claims(interface, addresses, report)
 
     async def inquire(self, vip: Vip, witness: IPAddress) -> bool:
         self.note("inquire", vip)
         return await self.inner.inquire(vip, witness)
 
-    def answers(self, interface: str, report: Callable[..., None]) -> object:
+    def answers(self, interface: str, report: Callable[[Answer], None]) -> AbstractContextManager[None]:
         return self.inner.answers(interface, report)
 
 
@@ -117,7 +119,8 @@ async def keeping(
     segment: Segment, *wanted: Vip, node: str = "a", linger: float = 3.0, running: bool = True
 ) -> AsyncIterator[Keeping]:
     """Run a keeper that wants *wanted* by ``LEASE``; *running*: until the context is left."""
-    host, calls = FakeHost(node, segment), []
+    host = FakeHost(node, segment)
+    calls: list[tuple[str, Vip, bool]] = []
     backends = {
         Family.IPV4: Noting(ArpBackend(host), calls, host),
         Family.IPV6: Noting(NdpBackend(host), calls, host),

@@ -12,10 +12,10 @@ from kubevip.eligibility import Eligibility, Pauses
 from kubevip.heartbeat import Opinion
 from kubevip.lease import Timing
 from kubevip.model import Family, IPAddress, LeaseKey, Vip
-from kubevip.ports import LeaseStore
 from kubevip.registry import Registry
 from kubevip.rivalry import Policy, Rivalry
 from kubevip.runtime.announcer import Announcer
+from kubevip.runtime.asking import Store
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.fitness import Fitness
 from kubevip.runtime.guarding import Guard
@@ -48,7 +48,7 @@ class Machine:
 
     node: str
     segment: Segment
-    leases: LeaseStore
+    leases: Store
     wants: Mapping[Vip, LeaseKey]
     timing: Timing = attrs.field(factory=Timing, kw_only=True)
     linger: float = attrs.field(default=3.0, kw_only=True)

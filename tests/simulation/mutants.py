@@ -469,7 +469,10 @@ def found_in(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def _find_all(names: Sequence[str]) -> int:
-    """Look for the mutants of these names, and tell of each what found it; return how many were not found."""
+    """Look for the mutants of these names, and tell what found each; return how many were not found, or are unknown."""
+    if unknown := set(names) - set(MUTANTS):
+        print(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(MUTANTS)}", file=sys.stderr)
+        return len(unknown)
     mutants = [MUTANTS[name] for name in names or MUTANTS]
     missed = 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:

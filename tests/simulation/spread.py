@@ -10,7 +10,7 @@ from kubevip.model import IPAddress
 from kubevip.testing.process import Clock
 from kubevip.testing.simulation.manners import SPREAD, Manners
 from kubevip.testing.simulation.scenario import Scenario, names
-from kubevip.testing.simulation.server import ApiServer, Request
+from kubevip.testing.simulation.server import Answer, ApiServer, Request
 from kubevip.testing.simulation.simulation import Simulation
 from kubevip.testing.simulation.world import ServicePlan, World
 from kubevip.testing.virtual import run_virtual
@@ -86,11 +86,11 @@ def in_fleet(found: Scenario, story: Callable[[World], Awaitable[None]]) -> None
     run_virtual(live, seed=found.seed)
 
 
-def counting(counted: Counter[str]) -> Callable[[ApiServer, Request], object]:
+def counting(counted: Counter[str]) -> Callable[[ApiServer, Request], Answer]:
     """Return an ``ApiServer.answer`` that counts requests by method and kind."""
     answer = ApiServer.answer
 
-    def count(server: ApiServer, request: Request) -> object:
+    def count(server: ApiServer, request: Request) -> Answer:
         kind = next((kind for kind in ("leases", "services", "endpointslices") if f"/{kind}" in request.path), "other")
         counted[f"{request.method} {kind}"] += 1
         return answer(server, request)

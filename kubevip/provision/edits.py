@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 import attrs
 
 from kubevip.model import IPAddress
-from kubevip.provision import (
+from kubevip.provision.verdict import (
     CLAIM,
     FINALIZER,
     LABEL,

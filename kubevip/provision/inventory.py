@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
-from kubevip.accounts import Accounts
 from kubevip.ipam import Allocator, Pools
 from kubevip.ipam.blocks import position
-from kubevip.ledger import NODE
 from kubevip.model import Family, IPAddress, ServiceKey
-from kubevip.provision import (
+from kubevip.provision.accounts import Accounts
+from kubevip.provision.ledger import NODE
+from kubevip.provision.verdict import (
     Classes,
     Facts,
     Foreign,

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import attrs
 
-from kubevip.edits import Edits
 from kubevip.errors import IpamError, KubeVipError, NoFamily, NoPool, PoolExhausted
 from kubevip.ipam import Pool
 from kubevip.model import IPAddress
-from kubevip.provision import LONGEST_MESSAGE, Condition, Facts
+from kubevip.provision.edits import Edits
+from kubevip.provision.verdict import LONGEST_MESSAGE, Condition, Facts
 
 REFUSED = "AddressRefused"
 _REASONS: Mapping[type[IpamError], str] = {

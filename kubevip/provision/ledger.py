@@ -12,7 +12,7 @@ import attrs
 
 from kubevip.ipam import DHCP_MARKER, Allocator, Pool, Pools
 from kubevip.model import IPAddress, ServiceKey
-from kubevip.provision import (
+from kubevip.provision.verdict import (
     Classes,
     Facts,
     Has,

@@ -8,13 +8,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import attrs
 
-from kubevip.decision import REFUSED, Decision, Note, failing, news, reason_of, refusing
-from kubevip.edits import claiming, clearing, settling, unclaiming, withdrawing
 from kubevip.errors import ExternalPool, IpamError, KubeVipError, NoFamily, NoPool, PoolExhausted
 from kubevip.ipam import DHCP_MARKER, Assignment, Pool, Pools, PoolStatistics
-from kubevip.ledger import Ledger, Reserved
 from kubevip.model import IPAddress, ServiceKey
-from kubevip.provision import (
+from kubevip.provision.decision import REFUSED, Decision, Note, failing, news, reason_of, refusing
+from kubevip.provision.edits import claiming, clearing, settling, unclaiming, withdrawing
+from kubevip.provision.ledger import Ledger, Reserved
+from kubevip.provision.verdict import (
     Classes,
     Facts,
     Foreign,
@@ -44,7 +44,7 @@ class AccountsStatistics:
 class Accounts:
     """Knows who has which address, and decides who gets one. *where* names the ConfigMap, for messages.
 
-    *identity* is needed where other providers may be at work on the same Services: see ``kubevip.ledger``.
+    *identity* is needed where other providers may be at work on the same Services: see ``kubevip.provision.ledger``.
     """
 
     classes: Classes

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
-from kubevip.decision import Decision
-from kubevip.edits import Edits
-from kubevip.inventory import Nodes, is_of_pool, opened
 from kubevip.ipam import Pools
 from kubevip.model import IPAddress, ServiceKey
-from kubevip.provision import FINALIZER, Classes, Facts, Has, Leaving, examine, join, record_of
+from kubevip.provision.decision import Decision
+from kubevip.provision.edits import Edits
+from kubevip.provision.inventory import Nodes, is_of_pool, opened
+from kubevip.provision.verdict import FINALIZER, Classes, Facts, Has, Leaving, examine, join, record_of
 
 
 class Outcome(enum.Enum):
