@@ -95,6 +95,9 @@ class _Reading:
         if name in self._before:
             self.texts[name] = self._before[name]
             said += "; its last good value goes on to count"
+        elif usable := _usable(_field(name), self.texts[name]):
+            self.texts[name] = usable
+            said += "; its other peers count"
         else:
             del self.texts[name]
             self._unusable.add(name)
@@ -180,6 +183,11 @@ def _address(text: str) -> str:
 def _addresses(text: str) -> str:
     wrong = [said for said in map(_address, _listed(text)) if said]
     return wrong[0] if wrong else "" if _listed(text) else f" is {text!r}; write an IP address"
+
+
+def _usable(field: str, text: str) -> str:
+    """Return what of a list of peers can be used; empty where nothing can, or it is no list."""
+    return ",".join(each for each in _listed(text) if not _address(each)) if field == "peer-ip" else ""
 
 
 def _multihop(text: str) -> str:

@@ -102,7 +102,7 @@ def test_prefix_may_end_with_a_slash() -> None:
         ("src-ip", "10.0.0.1/24", "write an IP address"),
         ("src-ip", "0.0.0.0", "is not the address of one machine"),
         ("peer-asn", "4294967296", "write an AS number from 1 to 4294967295"),
-        ("peer-ip", "10.0.0.9,router", "write an IP address"),
+        ("peer-ip", "10.0.0.300,router", "write an IP address"),
         ("peer-ip", "fe80::1", "a link-local address needs its interface"),
         ("peer-ip", "fe80::1%a:b", "'a:b' is no interface"),
         ("bgp-pass", secret("x" * 81), "more than 80 bytes"),
@@ -115,6 +115,13 @@ def test_bad_value_is_named_with_what_would_be_right(field: str, text: str, righ
     assert name == f"{PREFIX}/{field}"
     assert problem.startswith(f"annotation {name}")
     assert right in problem
+
+
+def test_peers_beside_a_bad_one_in_a_list_count():
+    found = read(**{**PLAIN, "peer-ip": "10.0.0.9,10.0.0.300,fd00::2"})
+    assert found.settings["bgp_peers"].count(":65001:") == 2
+    name = f"{PREFIX}/peer-ip"
+    assert found.bad == {name: f"annotation {name} is '10.0.0.300'; write an IP address; its other peers count"}
 
 
 SECOND = {"bgp-peers-1-peer-ip": "10.0.0.8", "bgp-peers-1-peer-asn": "65002"}
