@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from kubevip_bgp.configuration import read_configuration
+from kubevip_bgp.neighbors import Detection
 
 from kubevip.config.setting import Supported
 from kubevip.config.table import BY_NAME
@@ -36,6 +37,9 @@ def test_environment_of_the_page_can_be_read():
 
 
 def test_peers_of_the_page_can_be_read():
+    (signed,) = read_configuration({"bgp_peers": "10.0.0.1:65001:s3cret::::true;50;50;3"}).neighbors
+    assert "`10.0.0.1:65001:s3cret::::true;50;50;3` a password, too" in PAGE
+    assert (signed.password, signed.detection) == ("s3cret", Detection(receive=0.05, transmit=0.05, multiplier=3))
     for text in ("10.0.0.1:65001:::::true;50;50;3", "10.0.0.1:65001::::mpbgp_nexthop=fixed;mpbgp_ipv6=[fd00::5]"):
         assert text.partition("mpbgp")[2] in PAGE
         assert read_configuration({"bgp_peers": text}).neighbors
@@ -46,5 +50,25 @@ def test_bird_reads_its_example(tmp_path):
     program = shutil.which("bird", path=PATHS) or pytest.skip("no bird: install bird2")
     config = tmp_path / "bird.conf"
     config.write_text("router id 10.0.0.1;\nprotocol device {}\n" + block("protocol kernel"))
+    done = subprocess.run([program, "-p", "-c", config], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.peer
+def test_bird_reads_the_options_of_the_routers_side(tmp_path):
+    program = shutil.which("bird", path=PATHS) or pytest.skip("no bird: install bird2")
+    detection, options = (
+        'protocol bfd { interface "*" { interval 50 ms; multiplier 3; }; }',
+        (
+            'password "s3cret";',
+            "ttl security on;",
+            "bfd on;",
+        ),
+    )
+    assert all(f"`{each}`" in PAGE for each in (detection, *options))
+    words = " ".join((*options, "ipv4 { import all; export none; };"))
+    peer = f"protocol bgp {{ local as 1; neighbor 10.0.0.9 as 2; {words} }}"
+    config = tmp_path / "bird.conf"
+    config.write_text(f"router id 10.0.0.1;\n{detection}\n{peer}\n")
     done = subprocess.run([program, "-p", "-c", config], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

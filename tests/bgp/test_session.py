@@ -11,7 +11,7 @@ from kubevip_bgp.messages import KEEPALIVE, Keepalive, Open, RouteRefresh, Strea
 from kubevip_bgp.notification import Notification
 from kubevip_bgp.prefixes import Afi
 from kubevip_bgp.routes import Export, Route, Told
-from kubevip_bgp.session import Session
+from kubevip_bgp.session import LARGE_HOLD, Session
 
 US = Local(number=65000, identifier=IPv4Address("10.0.0.1"), peer_number=4200000001, hold_time=30, keepalive=10)
 THEM = Local(number=4200000001, identifier=IPv4Address("10.0.0.2"), peer_number=65000, hold_time=9, keepalive=0)
@@ -98,6 +98,15 @@ def test_peer_that_accepts_and_never_speaks_is_given_up_after_our_hold_time():
     session.connected(0)
     assert session.advance(29.9) == []
     assert "nothing was heard" in session.advance(30)[0].reason
+
+
+def test_peer_that_never_speaks_is_given_up_though_no_hold_time_is_asked_for():
+    one = Session(attrs.evolve(US, hold_time=0))
+    one.start(0)
+    one.connected(0)
+    assert one.deadline() == LARGE_HOLD
+    (ended,) = one.advance(LARGE_HOLD)
+    assert ended.reason.startswith("nothing was heard for the hold time")
 
 
 @pytest.mark.parametrize(
