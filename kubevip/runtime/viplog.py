@@ -26,5 +26,7 @@ class VipLog:
             self._log.log(level, "%s %d addresses", doing, len(vips), extra={"vip": f"{some}, ...", **extra})
             return
         for vip in vips:
-            described = {"vip": str(vip), "interface": vip.interface, "lease": str(self._lease(vip) or "")}
+            # What was wanted by a Lease and is no more has none now.
+            lease = self._lease(vip)
+            described = {"vip": str(vip), "interface": vip.interface, **({"lease": str(lease)} if lease else {})}
             self._log.log(level, "%s the address", doing, extra={**described, **extra})
