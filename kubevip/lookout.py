@@ -8,7 +8,7 @@ A heartbeat on any link tells that a node lives. One that comes once more on ano
 only while it is the last one: what was recorded before brings nobody back.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import attrs
 
@@ -84,6 +84,13 @@ class Lookout:
         for heard in self._nodes.values():
             heard.vigil.excuse(now)
             heard.on = dict.fromkeys(heard.on, now)
+
+    def excuse_by(self, links: Collection[str], now: float) -> None:
+        """Our *links* are down: whoever was heard last on them, and on no other one, can't be heard."""
+        for heard in self._nodes.values():
+            last = max(heard.on.values(), default=now)
+            if not any(at > last - heard.vigil.badge.interval for link, at in heard.on.items() if link not in links):
+                heard.vigil.excuse(now)
 
     # What follows
 
