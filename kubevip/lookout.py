@@ -30,6 +30,10 @@ class _Heard:
             return False
         return link is None or (link in self.on and now - self.on[link] <= MISSED * self.vigil.badge.interval)
 
+    def is_heard_beside(self, links: Collection[str]) -> bool:
+        since = max(self.on.values()) - self.vigil.badge.interval
+        return any(at > since for link, at in self.on.items() if link not in links)
+
 
 @attrs.define(eq=False)
 class Lookout:
@@ -85,12 +89,15 @@ class Lookout:
             heard.vigil.excuse(now)
             heard.on = dict.fromkeys(heard.on, now)
 
-    def excuse_by(self, links: Collection[str], now: float) -> None:
-        """Our *links* are down: whoever was heard last on them, and on no other one, can't be heard."""
-        for heard in self._nodes.values():
-            last = max(heard.on.values(), default=now)
-            if not any(at > last - heard.vigil.badge.interval for link, at in heard.on.items() if link not in links):
-                heard.vigil.excuse(now)
+    def excuse_some(self, nodes: Collection[str], now: float) -> None:
+        """*nodes* could not be heard until now."""
+        for node in nodes:
+            if node in self._nodes:
+                self._nodes[node].vigil.excuse(now)
+
+    def heard_by(self, links: Collection[str]) -> frozenset[str]:
+        """Return the nodes that were heard last on *links*, and on no other one: where those are down, nobody hears."""
+        return frozenset(node for node, heard in self._nodes.items() if heard.on and not heard.is_heard_beside(links))
 
     # What follows
 

@@ -72,6 +72,8 @@ class NodePulse(Sender):
     _ears: Ears = attrs.field(init=False)
     _inquest: Inquest = attrs.field(init=False)
     _inquiring: set[str] = attrs.field(factory=set, init=False)
+    # Those that were heard last on links of ours that are down.
+    _unheard: frozenset[str] = attrs.field(default=frozenset(), init=False)
     _deaf: frozenset[str] = attrs.field(default=frozenset(), init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -120,18 +122,20 @@ class NodePulse(Sender):
         now = self._now()
         for node in self._lookout.missed(MISSED - 1, now):
             late = self._lookout.misses(node, MISSED - 1 + self._lookout.rank(node, now), now)
-            if late and node not in self._inquiring:
+            if late and node not in self._inquiring | self._unheard:
                 self._inquiring.add(node)
                 tasks.start_soon(self._inquire, node)
 
     def _excuse(self, links: Set[str]) -> None:
-        """Whom we can't hear is not missed: nobody where all our links are down, else who was heard on those alone."""
+        """Whom we can't hear is not missed: nobody where all our links are down, else who was heard on those alone.
+
+        Who hears only those no more may be cut off, as one who hears nobody is: that is not excused.
+        """
         if not self.voice.could_hear():
             self._lookout.excuse(self._now())
-            return
         down = [name for name in links if not self._is_up(name)]
-        if down:
-            self._lookout.excuse_by(down, self._now())
+        before, self._unheard = self._unheard, self._lookout.heard_by(down) if down else frozenset()
+        self._lookout.excuse_some(before - self._unheard, self._now())
 
     def _is_up(self, link: str) -> bool:
         try:

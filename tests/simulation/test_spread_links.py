@@ -1,6 +1,7 @@
 """Whole agents that spread Services and whose links go down and come back: what moves, and how many have what then."""
 
 from collections.abc import Iterable
+from ipaddress import ip_address
 
 import anyio
 import attrs
@@ -13,17 +14,23 @@ from kubevip.testing.simulation.evidence import tenures
 from kubevip.testing.simulation.faults import Fault
 from kubevip.testing.simulation.faults_api import ApiCut
 from kubevip.testing.simulation.faults_node import LinkDown, OnlyLinkDown
+from kubevip.testing.simulation.faults_segment import BadSegment
 from kubevip.testing.simulation.segments import LINKS, segment_of
-from kubevip.testing.simulation.world import World
+from kubevip.testing.simulation.world import ServicePlan, World
 from tests.simulation.spread import holders, in_fleet, plans, settled
 from tests.simulation.test_spread_beats import fast, ready
 from tests.simulation.test_widening import ON_EITHER, wide
+from tests.waiting import until
 
 MANY = tuple(
     attrs.evolve(plan, name=f"{plan.name}-{number}", addresses=tuple(each + number for each in plan.addresses))
     for plan in ON_EITHER
     for number in range(0, 24, 4)
 )
+
+FIRST_OF_SECOND = ip_address("10.0.1.120")
+# So there are heartbeats on both links.
+_ANY = ServicePlan(name="any", addresses=(ip_address("10.0.0.120"),))
 
 
 def strike(world: World, *faults: Fault) -> None:
@@ -141,6 +148,35 @@ def test_a_node_whose_links_are_all_down_is_heard_again_by_the_first_that_is_bac
         assert holders(world) == before
 
     in_fleet(wide(4, MANY), story)
+
+
+def test_a_node_that_hears_nobody_any_more_lets_go_though_one_of_its_links_is_up() -> None:
+    async def story(world: World) -> None:
+        await ready(world)
+        await anyio.sleep(0.0371)
+        strike(world, BadSegment(start=0, duration=9, loss=1.0, links=("eth1",)))
+        await anyio.sleep(1)
+        strike(world, OnlyLinkDown(start=0, duration=9, nodes=("n1",), links=("eth0",)))
+        await until(lambda: not at("n1", holders(world)), 0.8)
+
+    in_fleet(wide(4, MANY), story)
+
+
+def test_who_has_no_company_on_the_link_of_a_silent_node_does_not_judge_it() -> None:
+    async def story(world: World) -> None:
+        await ready(world)
+        before = holders(world)
+        # All that there is belongs on the link on which nobody hears anybody.
+        strike(world, BadSegment(start=0, duration=9, loss=1.0, links=("eth1",)))
+        await anyio.sleep(1)
+        world.nodes[next(node for node in world.nodes if [node] != before[FIRST_OF_SECOND - 256])].stall()
+        await anyio.sleep(1.5)
+        assert holders(world) == before
+
+    both = (
+        ServicePlan(name=f"s{number}", addresses=(FIRST_OF_SECOND + number,)) if number else _ANY for number in range(9)
+    )
+    in_fleet(wide(4, tuple(both)), story)
 
 
 def at(node: str, held: dict[IPAddress, list[str]]) -> list[IPAddress]:

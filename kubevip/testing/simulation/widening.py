@@ -24,7 +24,7 @@ _WIDE, _UNEVEN = 1 / 3, 0.25
 # What part of them has only what goes wrong with links, again and again.
 _TIDY = 0.6
 # How long a link is down, in seconds: for a moment, for some heartbeats, for a while, or until nobody waits any more.
-_LENGTHS = ((0.02, 0.1), (0.1, 0.6), (0.6, 4.0), (8.0, 14.0))
+_LENGTHS = ((0.02, 0.1), (0.1, 0.8), (0.6, 4.0), (8.0, 14.0))
 # Addresses have numbers in their order; a Service may ask for one more, so many above its own.
 _FIRST_NUMBERS, _MORE = {4: 120, 6: 0x120}, 64
 
@@ -83,7 +83,7 @@ class Widening:
 
     def _again_and_again(self, api: str) -> list[Fault]:
         kind, flaps = self.chance.randrange(len(self._kinds(api))), self.chance.choice((1, 1, 2, 4))
-        lengths = self.chance.choice((1, 3, len(_LENGTHS)))
+        lengths = self.chance.choice((2, 3, len(_LENGTHS)))
         found: list[Fault] = []
         at = self.chance.uniform(8, 12)
         for _time in range(self.chance.choice((2, 3, 4))):
@@ -116,7 +116,7 @@ class Widening:
             lambda at, length: LinkDown(start=at, duration=length, nodes=(node,), links=(other,)),
             lambda at, length: LinkDown(start=at, duration=length, nodes=(node,)),
             lambda at, length: OnlyLinkDown(start=at, duration=length, nodes=(node,), links=(api,)),
-            lambda at, length: OnlyLinkDown(start=at, duration=length, nodes=(node,)),
+            *2 * [lambda at, length: OnlyLinkDown(start=at, duration=length, nodes=(node,))],
             lambda at, length: Cut(start=at, duration=length, nodes=few, links=one, heard=heard, hear=hear),
             lambda at, length: BadSegment(start=at, duration=length, loss=1.0, links=one),
             lambda at, length: PowerOff(start=at, duration=length, nodes=(node,)),
