@@ -8,7 +8,7 @@ A heartbeat on any link tells that a node lives. One that comes once more on ano
 only while it is the last one: what was recorded before brings nobody back.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import attrs
 
@@ -29,6 +29,10 @@ class _Heard:
         if not self.vigil.knows_holder or self.vigil.silent_for(now, MISSED):
             return False
         return link is None or (link in self.on and now - self.on[link] <= MISSED * self.vigil.badge.interval)
+
+    def is_heard_beside(self, links: Collection[str]) -> bool:
+        since = max(self.on.values()) - self.vigil.badge.interval
+        return any(at > since for link, at in self.on.items() if link not in links)
 
 
 @attrs.define(eq=False)
@@ -84,6 +88,16 @@ class Lookout:
         for heard in self._nodes.values():
             heard.vigil.excuse(now)
             heard.on = dict.fromkeys(heard.on, now)
+
+    def excuse_some(self, nodes: Collection[str], now: float) -> None:
+        """*nodes* could not be heard until now."""
+        for node in nodes:
+            if node in self._nodes:
+                self._nodes[node].vigil.excuse(now)
+
+    def heard_by(self, links: Collection[str]) -> frozenset[str]:
+        """Return the nodes that were heard last on *links*, and on no other one: where those are down, nobody hears."""
+        return frozenset(node for node, heard in self._nodes.items() if heard.on and not heard.is_heard_beside(links))
 
     # What follows
 

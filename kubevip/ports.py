@@ -163,8 +163,11 @@ class Links(Protocol):
     def towards(self, address: IPAddress) -> tuple[str, int] | None:
         """Return interface and prefix length of the node's own network that *address* is in, where there is one."""
 
-    def subnets(self) -> Sequence[Network]:
-        """Return the networks that the node's own addresses are in, none of them local to the node or to a link."""
+    def subnets(self, but: Collection[str] = ()) -> Sequence[Network]:
+        """Return the networks that the node's own addresses are in, none of them local to the node or to a link.
+
+        Those on the interfaces *but* are left out.
+        """
 
     def names(self) -> list[str]:
         """Return the names of all interfaces."""

@@ -12,6 +12,7 @@ from kubevip.controllers.draining import Draining
 from kubevip.controllers.health import Health
 from kubevip.controllers.services import Services
 from kubevip.controllers.spread import Spread
+from kubevip.errors import LinkNotFound
 from kubevip.kube.leases import KubeLeases
 from kubevip.kube.nodeleases import NodeLeases
 from kubevip.kube.records import Records
@@ -56,7 +57,6 @@ class SpreadMode:
             governing,
             weight=settings.services.weight,
             zone=settings.services.zone,
-            networks=parts.links.subnets,
         )
         return cls(spread, nodes)
 
@@ -78,11 +78,24 @@ class SpreadMode:
         if pulse is not None and spread.fleet is not None:
             pulse.attach(elector, safeguards.company(spread.fleet.places, tasks))
             tasks.start_soon(supervised, "sending heartbeats of the node", pulse.run)
-        fitness = NodeFitness(parts.keeper, lease, elector.renew, needs_link=not settings.node.allow_interface_not_up)
+        fitness = self._fitness(settings, parts, elector, pulse)
         spread.election, spread.unfit = elector, lambda: fitness.why
+        spread.networks = lambda: parts.links.subnets(but=fitness.dead)
         health.watch_node(lease, fitness)
         campaigns.join(elector, pulse)
         return lease
+
+    def _fitness(self, settings: Settings, parts: Parts, elector: Elector, pulse: NodePulse | None) -> NodeFitness:
+        def is_up(interface: str) -> bool:
+            try:
+                return parts.links.get(interface).up
+            except LinkNotFound:
+                return False
+
+        fleet, needs_link = self.spread.fleet, not settings.node.allow_interface_not_up
+        if pulse is None or fleet is None:
+            return NodeFitness(parts.keeper, elector, is_up, needs_link=needs_link)
+        return NodeFitness(parts.keeper, elector, is_up, lambda: fleet.links, pulse.voice, needs_link)
 
     def _pulse(self, settings: Settings, parts: Parts) -> NodePulse:
         fleet, interval = self.spread.open_fleet(), settings.election.heartbeat

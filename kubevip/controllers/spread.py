@@ -311,8 +311,7 @@ class Spread:
                 self._wake.clear()
                 busy = self._flying | self._retry.failing().keys()
                 steps, again = self._spreading.steps(self._now(), busy, max(0, AT_ONCE - len(self._flying)))
-                self._watch_for(steps)
-                for step in steps:
+                for step in self._watch_for(steps):
                     key = step.key if isinstance(step, Write) else step.node
                     if key not in busy:
                         self._flying.add(key)
@@ -321,10 +320,16 @@ class Spread:
                 with anyio.move_on_after(again - self._now()):
                     await self._wake.wait()
 
-    def _watch_for(self, steps: Collection[Step]) -> None:
-        """Look out for the successors of all that is about to be given away."""
-        giving = [each for step in steps if isinstance(step, Write) for each in step.giving]
-        self._keeper.watch_for([self._entrusted[each] for each in giving if each in self._entrusted])
+    def _watch_for(self, steps: Collection[Step]) -> list[Step]:
+        """Look out for the successors of all that is about to be given away; return *steps* as they are then.
+
+        What this node hasn't found to be free yet, it can't hand over: its successor has to ask on the wire itself.
+        """
+        giving = {each for step in steps if isinstance(step, Write) for each in step.giving}
+        known = [self._entrusted[each] for each in giving if each in self._entrusted]
+        unknown = self._keeper.watch_for(known)
+        unsure = giving - {vip.address for vip in known if vip not in unknown}
+        return [step.unproven(unsure) if isinstance(step, Write) and unsure else step for step in steps]
 
     def _try_again(self, keys: object) -> None:
         for key in keys if isinstance(keys, list) else ():

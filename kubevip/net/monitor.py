@@ -10,7 +10,7 @@ import errno
 import ipaddress
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from collections.abc import Set as AbstractSet
 from ipaddress import IPv6Address
 from typing import Self
@@ -131,12 +131,12 @@ class Monitor:
         prefix_length, index = max(found)
         return self.name_of(index), prefix_length
 
-    def subnets(self) -> list[Network]:
+    def subnets(self, but: Collection[str] = ()) -> list[Network]:
         """Return the networks that this node is in; see ``kubevip.ports.Links``."""
         found = {
             ipaddress.ip_network((message.address, message.prefix_length), strict=False)
-            for message in self._own.values()
-            if message.scope == netlink.RT_SCOPE_UNIVERSE
+            for (_known, index), message in self._own.items()
+            if message.scope == netlink.RT_SCOPE_UNIVERSE and self.name_of(index) not in but
         }
         return sorted(found, key=lambda network: (network.version, int(network.network_address), network.prefixlen))
 

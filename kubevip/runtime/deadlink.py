@@ -53,18 +53,23 @@ class DeadLink:
         if self._elector.reaffirmed:
             # By no Lease, but because nobody else was seen: now nobody can be.
             self._elector.doubt()
-        loop = asyncio.get_running_loop()
-        until = self.voice.unmissed_until
+        self._look_out()
+
+    def _look_out(self) -> None:
+        """Let go when others may miss us, unless they hear us by another link by then."""
+        loop, until = asyncio.get_running_loop(), self.voice.unmissed_until
+        if not self.voice.is_cut:
+            return
         if until <= loop.time():
             self._give_up()
         elif until < float("inf"):
-            self._end_of_term = loop.call_at(until, self._give_up)
+            self._end_of_term = loop.call_at(until, self._look_out)
 
     def end(self) -> None:
         """A link is up again."""
         if not self._down.is_set():
             return
-        late = self.voice.unmissed_until <= asyncio.get_running_loop().time()
+        late = self.voice.is_cut and self.voice.unmissed_until <= asyncio.get_running_loop().time()
         self._stop()
         if late:
             self._give_up()

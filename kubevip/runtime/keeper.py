@@ -158,9 +158,10 @@ class Keeper:
         self.want(vip, lease)
         self._clearance.come_by((vip,), cause, silent_by=silent_by)
 
-    def watch_for(self, vips: Collection[Vip]) -> None:
-        """Look out for successors of *vips*, which are about to be passed on."""
+    def watch_for(self, vips: Collection[Vip]) -> Collection[Vip]:
+        """Look out for successors of *vips*, which are about to be passed on; return those others may still have."""
         self._parting.watch_for(vips)
+        return self._clearance.lacking(frozenset(vips))
 
     def pass_on(self, vip: Vip, within: float = 0.0) -> None:
         """Hold *vip* no more; it stays for another node, told *within* so many seconds, at most *linger* after that."""

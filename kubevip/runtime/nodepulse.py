@@ -26,6 +26,7 @@ from kubevip.runtime.elector import Elector
 from kubevip.runtime.hearing import Ears
 from kubevip.runtime.inquest import Inquest
 from kubevip.runtime.sender import PulseStatistics, Sender
+from kubevip.runtime.voice import Voice
 
 log = logging.getLogger(__name__)
 
@@ -64,11 +65,19 @@ class NodePulse(Sender):
     _lease_of_node: Callable[[str], LeaseKey]
     interval: float
 
+    voice: Voice = attrs.field(init=False)
+    """When we were heard last, on any link."""
+    _spoken_by: str = attrs.field(default="", init=False)
     _lookout: Lookout = attrs.field(init=False)
     _ears: Ears = attrs.field(init=False)
     _inquest: Inquest = attrs.field(init=False)
     _inquiring: set[str] = attrs.field(factory=set, init=False)
+    # Those that were heard last on links of ours that are down.
+    _unheard: frozenset[str] = attrs.field(default=frozenset(), init=False)
     _deaf: frozenset[str] = attrs.field(default=frozenset(), init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.voice = Voice(self._wake.ring)
 
     def attach(self, elector: Elector, witnesses: Callable[[], Collection[Vip]]) -> None:
         """Serve *elector*, which has this pulse as its follower. *witnesses* are those of ``Inquest``."""
@@ -104,6 +113,7 @@ class NodePulse(Sender):
         self._lookout.follow(self._fleet.records(), self._now())
         self._ears.listen(links)
         self._ears.look()
+        self._excuse(links)
         self._send(links)
         self._tell_of_the_deaf()
         self._look_for_company()
@@ -112,9 +122,26 @@ class NodePulse(Sender):
         now = self._now()
         for node in self._lookout.missed(MISSED - 1, now):
             late = self._lookout.misses(node, MISSED - 1 + self._lookout.rank(node, now), now)
-            if late and node not in self._inquiring:
+            if late and node not in self._inquiring | self._unheard:
                 self._inquiring.add(node)
                 tasks.start_soon(self._inquire, node)
+
+    def _excuse(self, links: Set[str]) -> None:
+        """Whom we can't hear is not missed: nobody where all our links are down, else who was heard on those alone.
+
+        Who hears only those no more may be cut off, as one who hears nobody is: that is not excused.
+        """
+        if not self.voice.could_hear():
+            self._lookout.excuse(self._now())
+        down = [name for name in links if not self._is_up(name)]
+        before, self._unheard = self._unheard, self._lookout.heard_by(down) if down else frozenset()
+        self._lookout.excuse_some(before - self._unheard, self._now())
+
+    def _is_up(self, link: str) -> bool:
+        try:
+            return self._host.link(link).up
+        except KubeVipError:
+            return False
 
     def _send(self, links: Set[str]) -> None:
         """Send one heartbeat on each link: the same on all of them."""
@@ -125,6 +152,11 @@ class NodePulse(Sender):
         lease, identity = self._elector.lease, self._elector.identity
         if (badge.holder, badge.term) != (identity, record.transitions):
             return
+        if record.badge != self._spoken_by:
+            self._spoken_by = record.badge
+            self.voice.begin()
+        if any(map(self._is_up, links)):
+            self.voice.spoke(badge.interval)
         self._sequence += 1
         reach = Reach.AWAY if self._elector.overdue else Reach.ANSWERS
         beat = Beat(lease, identity, Role.HOLDER, badge.term, self._sequence, self.interval, reach)

@@ -59,6 +59,14 @@ class Write:
     held: Mapping[IPAddress, Holder]
     giving: tuple[IPAddress, ...] = ()
 
+    def unproven(self, addresses: Collection[IPAddress]) -> "Write":
+        """Return it with no word of who gives those of *addresses* that it does: nobody knows whether they are free."""
+        held = {
+            address: attrs.evolve(holder, source="") if address in addresses and address in self.giving else holder
+            for address, holder in self.held.items()
+        }
+        return attrs.evolve(self, held=held)
+
 
 @attrs.frozen
 class Bury:

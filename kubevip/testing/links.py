@@ -3,7 +3,7 @@
 import errno
 import ipaddress
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import attrs
 
@@ -111,12 +111,12 @@ class MemoryLinks:
         prefix_length, name = max(found)
         return name, prefix_length
 
-    def subnets(self) -> list[placement.Network]:
+    def subnets(self, but: Collection[str] = ()) -> list[placement.Network]:
         """Return the networks that this node is in; see ``kubevip.ports.Links``."""
         return [
             network.network
             for name, network in self._each()
-            if not self._links[name].loopback and not network.ip.is_link_local
+            if name not in but and not self._links[name].loopback and not network.ip.is_link_local
         ]
 
     def names(self) -> list[str]:

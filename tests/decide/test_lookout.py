@@ -162,3 +162,27 @@ def test_who_has_stood_still_itself_misses_nobody_for_that() -> None:
     found.excuse(5.0)
     assert found.missed(3, 5.3) == []
     assert found.missed(3, 5.31) == ["a", "c", "d"]
+
+
+def test_who_was_heard_last_on_some_links_and_on_no_other_is_known() -> None:
+    found = fleet()
+    assert found.hear(frame("c", 2), "eth0", 0.1) == "c"
+    assert found.hear(frame("c", 2), "eth1", 0.1) == ""
+    assert found.heard_by(["eth0"]) == {"a", "d"}
+    assert found.heard_by(["eth0", "eth1"]) == {"a", "c", "d"}
+    assert found.heard_by(["eth1"]) == set()
+
+
+def test_who_was_heard_on_another_link_long_ago_is_known_by_the_last_one() -> None:
+    found = fleet()
+    assert found.hear(frame("c", 2), "eth1", 0.1) == "c"
+    assert found.hear(frame("c", 9), "eth0", 2.0) == "c"
+    assert "c" in found.heard_by(["eth0"])
+
+
+def test_who_is_excused_is_missed_later_and_is_no_company() -> None:
+    found = fleet()
+    found.excuse_some(["a"], 1.0)
+    assert found.missed(3, 1.0) == ["c", "d"]
+    assert found.missed(3, 1.31) == ["a", "c", "d"]
+    assert not found.has_company("eth0", 1.0, but="d")

@@ -399,6 +399,37 @@ MUTANTS = {
             test="test_spread_beats.py::test_node_that_is_cut_off_from_everything_has_nothing_before_others_may_meet_it",
         ),
         Mutant(
+            "what-a-node-says-to-live-by-is-not-noted",
+            "kubevip.runtime.nodepulse",
+            "            self.voice.spoke(badge.interval)\n",
+            "            self.voice.begin()\n",
+            failover="fast",
+            budget=60,
+            kind="spread",
+        ),
+        Mutant(
+            "who-may-have-been-missed-keeps-what-it-has",
+            "kubevip.runtime.nodefitness",
+            "            self.voice.cut()\n",
+            "            self.voice.could_hear()\n",
+            test="test_spread_links.py::test_when_a_link_is_back_no_two_have_an_address",
+        ),
+        Mutant(
+            "what-belongs-on-a-dead-link-stays",
+            "kubevip.spreadmode",
+            "parts.links.subnets(but=fitness.dead)",
+            "parts.links.subnets()",
+            test="test_spread_links.py::"
+            "test_a_node_with_a_dead_link_leaves_to_others_what_belongs_there_and_keeps_the_rest",
+        ),
+        Mutant(
+            "company-on-any-link-will-do",
+            "kubevip.lookout",
+            "return any(node != but and heard.lately(now, link) for node, heard in self._nodes.items())",
+            "return any(node != but and heard.lately(now) for node, heard in self._nodes.items())",
+            test="test_spread_links.py::test_who_has_no_company_on_the_link_of_a_silent_node_does_not_judge_it",
+        ),
+        Mutant(
             "the-term-of-a-missing-node-is-over-without-a-write",
             "kubevip.spread.roster",
             "return (Fate.LIVE if now < end else Fate.SILENT), math.inf",

@@ -6,10 +6,12 @@ import anyio
 import attrs
 import pytest
 
+from kubevip.custody import HOLDER, Custody
 from kubevip.testing.simulation.chronicle import Moved
 from kubevip.testing.simulation.faults_api import ApiCut, ApiSlow
 from kubevip.testing.simulation.faults_fitness import Cordoned
 from kubevip.testing.simulation.faults_node import LinkDown
+from kubevip.testing.simulation.faults_spread import RecordGone
 from kubevip.testing.simulation.faults_stored import EndpointsGone
 from kubevip.testing.simulation.recording import Recorded
 from kubevip.testing.simulation.server import SERVICES, Answer, ApiServer, Request
@@ -264,3 +266,34 @@ def test_a_write_that_was_meant_for_other_addresses_drops_none_that_has_come_bac
             assert not written.writer or FIRST in dict(written.held)
 
     in_fleet(scenario(3, (plan,)), story)
+
+
+def test_what_a_node_has_taken_and_not_found_to_be_free_is_not_handed_over_as_if_it_were() -> None:
+    async def story(world: World) -> None:
+        await settled(world, 3)
+        await anyio.sleep(2.0371)
+        (first,) = holders(world)[FIRST]
+        last = [node for node in world.nodes if node != first][1]
+        world.errands.hand_over(FIRST, last)
+        await until(lambda: holders(world)[FIRST] == [last], 5)
+        world.nodes[last].stall()
+        RecordGone(start=0, duration=0, services=("s0",)).strike(world)
+        await until(lambda: _named(world) not in ("", last), 3)
+        taker = _named(world)
+        world.cordon(taker, True)
+        await until(lambda: _named(world) not in ("", taker, last), 3)
+        while world.nodes[last].machine.addresses.has(FIRST):
+            assert holders(world)[FIRST] == [last]
+            await anyio.sleep(0.01)
+        await settled(world, 3)
+
+    in_fleet(scenario(4, plans(3)), story)
+
+
+def _named(world: World) -> str:
+    stored = world.server.store.get(SERVICES, ("default", "s0"))
+    assert stored is not None
+    metadata = stored.value["metadata"]
+    record = Custody.parse(metadata["annotations"].get(HOLDER, ""), metadata["uid"])
+    held = record.holder(FIRST) if record is not None else None
+    return held.node if held is not None else ""

@@ -15,9 +15,9 @@ from kubevip.testing.process import universal_time
 from kubevip.testing.simulation.chronicle import Chronicle, Reached
 from kubevip.testing.simulation.machine import Machine
 from kubevip.testing.simulation.neighbours import NeighbourCache, Question
+from kubevip.testing.simulation.segments import FIRST, PREFIXES, segment_of
 from kubevip.testing.simulation.switch import Switch
 
-INTERFACE = "eth0"
 # What waits longer than this for the answer to a question, in seconds, is as good as lost.
 WAITS = 0.05
 
@@ -27,7 +27,7 @@ class Caller:
     """Sends a packet to each of some addresses now and then, and notes who answers.
 
     Packets are followed at once, not simulated as frames; what asks for a place is a frame like any other. One that
-    *confirms* takes an answer for a sign that the place is right, as TCP does; UDP doesn't.
+    *confirms* takes an answer for a sign that the place is right, as TCP does; UDP doesn't. It is on *segment*.
     """
 
     node: str
@@ -35,6 +35,7 @@ class Caller:
     chronicle: Chronicle
     chance: random.Random
     confirms: bool
+    segment: str = FIRST
     cache: NeighbourCache = attrs.field(init=False)
     _mac: bytes = attrs.field(init=False)
     _own: dict[Family, IPAddress] = attrs.field(init=False)
@@ -46,8 +47,10 @@ class Caller:
         self.cache = NeighbourCache(self.chance.random)
         number = self.switch.number()
         self._mac = bytes([2, 0, 0, 0, 1, number])
-        self._own = {Family.IPV4: ip_address(f"10.0.0.{number}"), Family.IPV6: ip_address(f"fd00::{number}")}
-        self.switch.plug(self, INTERFACE)
+        self._own = {
+            Family(version): ip_address(f"{prefix}{number}") for version, prefix in PREFIXES[self.segment].items()
+        }
+        self.switch.plug(self, self.segment)
 
     # On the segment
 
@@ -69,9 +72,13 @@ class Caller:
 
     def _ask(self, question: Question) -> None:
         own = self._own[Family.of(question.address)]
-        self.switch.carry(self, INTERFACE, frames.question(question.address, self._mac, own, question.mac))
+        self.switch.carry(self, self.segment, frames.question(question.address, self._mac, own, question.mac))
 
     # Talking
+
+    def near(self, addresses: Iterable[IPAddress]) -> list[IPAddress]:
+        """Return those of *addresses* that are of its segment: it talks to no others."""
+        return [address for address in addresses if segment_of(address) == self.segment]
 
     async def run(self, addresses: Iterable[IPAddress], period: float) -> None:
         """Talk to *addresses*, each about every *period* seconds, until cancelled."""

@@ -11,6 +11,7 @@ from kubevip.testing.simulation.evidence import Evidence, Violation
 from kubevip.testing.simulation.faults import Fault
 from kubevip.testing.simulation.faults_node import LinkDown, OnlyLinkDown
 from kubevip.testing.simulation.promises import EPSILON, Situation
+from kubevip.testing.simulation.segments import segment_of
 from kubevip.testing.simulation.weather import without
 
 
@@ -90,8 +91,10 @@ class Overlaps:
     def _only_links_down(self, earlier: Tenure, later: Tenure, end: float) -> list[Fault]:
         """Return the links that were down lately; none if there was something else that could be to blame."""
         since = later.start - self.evidence.run.scenario.timing.duration - 1.0
+        link = segment_of(later.address)
         struck = list(self.evidence.weather.striking((earlier.node, later.node), since, end))
-        down: list[Fault] = [fault for fault in struck if isinstance(fault, LinkDown | OnlyLinkDown)]
+        links = (LinkDown, OnlyLinkDown)
+        down: list[Fault] = [fault for fault in struck if isinstance(fault, links) and fault.loses_on(link)]
         return down if all(fault.hides_api for fault in struck if fault not in down) else []
 
     def _back_at(self, earlier: Tenure, later: Tenure) -> float:
@@ -122,7 +125,7 @@ class Overlaps:
         lease = self.evidence.run.scenario.timing.duration
         since = later.start - lease - 1.0
         away = weather.hides_api(earlier.node, since, later.start)
-        heard = weather.carries(both, later.start - 2.0, later.start)
+        heard = weather.carries(both, later.start - 2.0, later.start, segment_of(later.address))
         if not away:
             return Situation.UNPLANNED if heard else Situation.UNHEARD
         if not heard:

@@ -7,6 +7,7 @@ import attrs
 from kubevip.testing.history import Tenure, gaps
 from kubevip.testing.simulation.chronicle import Contested, Lived, Wrote
 from kubevip.testing.simulation.evidence import Evidence, Violation
+from kubevip.testing.simulation.faults_spread import RecordGone
 from kubevip.testing.simulation.faults_strangers import Claimed, WitnessesCut
 from kubevip.testing.simulation.promises import Situation
 
@@ -86,8 +87,10 @@ class Strangers:
                 yield self.evidence.violation(told.time, "a conflict made up", f"{told}, and there was none")
 
     def _met(self, told: Contested) -> bool:
-        """Tell whether it took an address from a machine that answered, and could know whose the Lease was."""
-        return told.met > 0 and not self.evidence.weather.hides_api(told.node, 0.0, told.time)
+        """Tell whether it met a machine that answered, and could know whose the Lease, or the address, was."""
+        faults = self.evidence.run.scenario.faults
+        unknown = any(isinstance(fault, RecordGone) and fault.start <= told.time for fault in faults)
+        return told.met > 0 and not unknown and not self.evidence.weather.hides_api(told.node, 0.0, told.time)
 
     def _was_shared(self, told: Contested) -> bool:
         """Tell whether another node really had an address beside its holder for longer than a handover takes."""

@@ -1,10 +1,11 @@
-"""What a fault is. Their kinds are in ``faults_node``, ``faults_segment``, ``faults_api`` and ``faults_stored``."""
+"""What a fault is. Their kinds are in the modules whose names begin with ``faults_``."""
 
 import abc
 from typing import ClassVar
 
 import attrs
 
+from kubevip.testing.simulation.segments import LINKS
 from kubevip.testing.simulation.world import World
 
 
@@ -12,6 +13,7 @@ from kubevip.testing.simulation.world import World
 class Fault(abc.ABC):
     """Something that goes wrong from *start* on, for *duration* seconds; *nodes* are those that it strikes.
 
+    What goes wrong with links or segments does so on each of *links*; on all where none is named.
     Of two faults that share one of their *slots* only one may strike at a time.
     """
 
@@ -34,6 +36,11 @@ class Fault(abc.ABC):
     start: float
     duration: float
     nodes: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+
+    def loses_on(self, link: str) -> bool:
+        """Tell whether frames on the segment of *link* may not arrive because of it."""
+        return self.loses_frames and (not self.links or link in self.links)
 
     @property
     def end(self) -> float:
@@ -66,6 +73,9 @@ class Fault(abc.ABC):
     def __str__(self) -> str:
         where = f" on {', '.join(self.nodes)}" if self.nodes else ""
         return f"{self.what}{where}, at {self.start:.3f} s for {self.duration:.3f} s"
+
+    def _of_links(self) -> frozenset[str]:
+        return self._of_nodes(*(f"link {name}" for name in self.links or LINKS))
 
     def _of_nodes(self, *parts: str) -> frozenset[str]:
         return frozenset(f"{part} {node}" for part in parts for node in self.nodes)

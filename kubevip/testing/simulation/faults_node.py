@@ -83,7 +83,7 @@ class PowerOff(Fault):
     @property
     def slots(self) -> frozenset[str]:
         """The whole machine."""
-        return self._of_nodes("process", "link", "kernel")
+        return self._of_nodes("process", "kernel") | self._of_links()
 
     def strike(self, world: World) -> None:
         """Switch it off."""
@@ -105,37 +105,46 @@ class _LinkFault(Fault):
     @property
     def silences(self) -> bool:
         """Whether nobody hears *nodes*."""
-        return True
+        return not self.links
 
     @property
     def slots(self) -> frozenset[str]:
-        """The link."""
-        return self._of_nodes("link")
+        """The links."""
+        return self._of_links()
 
     def strike(self, world: World) -> None:
-        """Set it down."""
+        """Set them down."""
         for name in self.nodes:
-            world.nodes[name].machine.set_link(False)
+            world.nodes[name].machine.set_link(False, self.links)
 
     def heal(self, world: World) -> None:
-        """Set it up."""
+        """Set them up."""
         for name in self.nodes:
-            world.nodes[name].machine.set_link(True)
+            world.nodes[name].machine.set_link(True, self.links)
 
 
 @attrs.frozen(kw_only=True)
 class LinkDown(_LinkFault):
     """The network interface is down; the API server is reached by another one."""
 
-    what = "the link is down"
+    @property
+    def what(self) -> str:
+        """Say what it is."""
+        return f"the link {', '.join(self.links)} is down" if self.links else "the link is down"
 
 
 @attrs.frozen(kw_only=True)
 class OnlyLinkDown(_LinkFault):
-    """The network interface is down, and there is no other one: the API server can't be reached either."""
+    """The network interface is down by which the API server is reached."""
 
-    what = "the only link is down"
     hides_api = True
+
+    @property
+    def what(self) -> str:
+        """Say what it is."""
+        if not self.links:
+            return "the only link is down"
+        return f"the link {', '.join(self.links)} is down, which leads to the API server"
 
     def strike(self, world: World) -> None:
         """Set it down."""

@@ -3,6 +3,8 @@
 import attrs
 
 from kubevip.testing.simulation.faults import Fault
+from kubevip.testing.simulation.segments import LINKS
+from kubevip.testing.simulation.switch import Switch
 from kubevip.testing.simulation.world import World
 
 
@@ -18,12 +20,13 @@ class BadSegment(Fault):
     @property
     def what(self) -> str:
         """Say what it is."""
-        return f"the switch loses {self.loss:.0%}, doubles {self.doubling:.0%}, takes {1000 * self.delay:g} ms"
+        where = f"the switch{' of ' * bool(self.links)}{', '.join(self.links)}"
+        return f"{where} loses {self.loss:.0%}, doubles {self.doubling:.0%}, takes {1000 * self.delay:g} ms"
 
     @property
     def slots(self) -> frozenset[str]:
-        """The switch."""
-        return frozenset({"switch"})
+        """The switches."""
+        return frozenset(f"switch {name}" for name in self.links or LINKS)
 
     def strike(self, world: World) -> None:
         """Let it be so."""
@@ -33,9 +36,9 @@ class BadSegment(Fault):
         """Let it be well."""
         self._set(world, 0.0, 0.0, 0.0001)
 
-    @staticmethod
-    def _set(world: World, loss: float, doubling: float, delay: float) -> None:
-        world.switch.loss, world.switch.doubling, world.switch.delay = loss, doubling, delay
+    def _set(self, world: World, loss: float, doubling: float, delay: float) -> None:
+        for switch in world.segments.chosen(self.links):
+            switch.loss, switch.doubling, switch.delay = loss, doubling, delay
 
 
 @attrs.frozen(kw_only=True)
@@ -49,12 +52,13 @@ class Cut(Fault):
     @property
     def what(self) -> str:
         """Say what it is."""
-        return {(False, False): "cut off", (True, False): "deaf", (False, True): "dumb"}[self.heard, self.hear]
+        how = {(False, False): "cut off", (True, False): "deaf", (False, True): "dumb"}[self.heard, self.hear]
+        return f"{how}{' from ' * bool(self.links)}{', '.join(self.links)}"
 
     @property
     def silences(self) -> bool:
         """Whether nobody hears *nodes*."""
-        return not self.heard
+        return not self.heard and not self.links
 
     @property
     def slots(self) -> frozenset[str]:
@@ -63,19 +67,21 @@ class Cut(Fault):
 
     def strike(self, world: World) -> None:
         """Cut."""
-        others = self._others(world)
-        if not self.heard:
-            world.switch.block(self.nodes, others)
-        if not self.hear:
-            world.switch.block(others, self.nodes)
+        for switch in world.segments.chosen(self.links):
+            others = self._others(switch)
+            if not self.heard:
+                switch.block(self.nodes, others)
+            if not self.hear:
+                switch.block(others, self.nodes)
 
     def heal(self, world: World) -> None:
         """Mend."""
-        others = self._others(world)
-        if not self.heard:
-            world.switch.unblock(self.nodes, others)
-        if not self.hear:
-            world.switch.unblock(others, self.nodes)
+        for switch in world.segments.chosen(self.links):
+            others = self._others(switch)
+            if not self.heard:
+                switch.unblock(self.nodes, others)
+            if not self.hear:
+                switch.unblock(others, self.nodes)
 
-    def _others(self, world: World) -> tuple[str, ...]:
-        return tuple(name for name in world.everybody() if name not in self.nodes)
+    def _others(self, switch: Switch) -> tuple[str, ...]:
+        return tuple(name for name in switch.names() if name not in self.nodes)

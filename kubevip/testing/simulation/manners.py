@@ -25,7 +25,8 @@ class Manners:
     never. *witnesses* is how many there are on the segment; *named*: the agents are told so, else routes lead to them.
 
     *spread*: Services are shared among all nodes, of *weights* and in *zones* if that is told; those of *narrow* are in
-    no IPv6 network. *simple*: each Service may be on each node, and has its addresses for itself.
+    no IPv6 network. *simple*: each Service may be on each node, and has its addresses for itself. Those of *wide* have
+    a second interface; where there are any, addresses are put where the node's networks say.
     """
 
     kind: str = "plain"
@@ -43,6 +44,7 @@ class Manners:
     weights: tuple[float, ...] = ()
     zones: tuple[str, ...] = ()
     narrow: tuple[str, ...] = ()
+    wide: tuple[str, ...] = ()
 
     @property
     def routed(self) -> bool:

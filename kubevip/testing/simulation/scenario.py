@@ -29,6 +29,7 @@ from kubevip.testing.simulation.manners import (
 from kubevip.testing.simulation.occasions import Occasions, draw_occasions, move_endpoints
 from kubevip.testing.simulation.sharing import Happenings, draw_plans, draw_sharing
 from kubevip.testing.simulation.troubles import draw_faults
+from kubevip.testing.simulation.widening import Widening
 from kubevip.testing.simulation.world import ServicePlan
 
 NAMESPACE = "kube-system"
@@ -142,7 +143,7 @@ class Scenario:
         """Return what the agent of *node* is told; *witnesses* are those that there are."""
         manners = self.manners
         return Settings(
-            node=Node(name=node, interface="eth0"),
+            node=Node(name=node, interface="eth0", services_interface="auto" if manners.wide else None),
             arp=Arp(enable=not manners.routed),
             routing_table=RoutingTable(enable=manners.routed),
             control_plane=ControlPlane(enable=bool(self.control_plane), address=self.control_plane),
@@ -259,14 +260,18 @@ def _draw_spread(chance: random.Random, plain: Scenario, choice: Choice) -> Scen
     count = choice.nodes or chance.choice((3, 3, 3, 4, 4, 5, 6))
     manners = draw_sharing(chance, names(count), Manners(kind=SPREAD))
     plans = draw_plans(chance, manners.simple)
+    clocks, control_plane = tuple(_draw_clock(chance) for _node in range(count)), chance.choice((0, 0, 1))
+    faults = Happenings(chance, names(count), plans, plain.timing.duration, manners).draw()
+    widening = Widening(random.Random(f"links {plain.seed}"), names(count), plain.timing.duration)
+    manners, plans, faults = widening.draw(manners, plans, faults)
     return attrs.evolve(
         plain,
         manners=manners,
-        clocks=tuple(_draw_clock(chance) for _node in range(count)),
-        control_plane=_CONTROL_PLANE[: chance.choice((0, 0, 1))],
+        clocks=clocks,
+        control_plane=_CONTROL_PLANE[:control_plane],
         services=plans,
         callers=plain.callers[:1],
-        faults=Happenings(chance, names(count), plans, plain.timing.duration, manners).draw(),
+        faults=faults,
     )
 
 

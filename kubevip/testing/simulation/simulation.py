@@ -16,10 +16,11 @@ from kubevip.testing.simulation.chronicle import Chronicle, Troubled
 from kubevip.testing.simulation.errands import Errands
 from kubevip.testing.simulation.faults import Fault
 from kubevip.testing.simulation.line import Line
-from kubevip.testing.simulation.machine import INTERFACE, Machine
+from kubevip.testing.simulation.machine import Machine
 from kubevip.testing.simulation.node import Node
 from kubevip.testing.simulation.recording import Recorder
 from kubevip.testing.simulation.scenario import Scenario
+from kubevip.testing.simulation.segments import FIRST, SECOND, Segments
 from kubevip.testing.simulation.server import ApiServer
 from kubevip.testing.simulation.strangers import Intruder, Witness
 from kubevip.testing.simulation.switch import Switch
@@ -68,7 +69,8 @@ class Simulation:
                 world.create_service(service.name)
             others = [tasks.create_task(self._begin(node)) for node in world.nodes.values()]
             others += [tasks.create_task(self._suffer(world, *each)) for each in enumerate(self.scenario.faults)]
-            others += [tasks.create_task(caller.run(self.scenario.wanted, TALKS_EVERY)) for caller in world.callers]
+            wanted = self.scenario.wanted
+            others += [tasks.create_task(caller.run(caller.near(wanted), TALKS_EVERY)) for caller in world.callers]
             await anyio.sleep_until(self.scenario.calm)
             await self._settle(world)
             end = universal_time()
@@ -89,34 +91,49 @@ class Simulation:
         server = ApiServer(self._chance("server"), self.chronicle)
         if scenario.manners.spread:
             server.recorder = Recorder(server.store, self.chronicle)
-        switch = Switch(self._chance("switch"))
+        segments = self._segments()
+        switch = segments.switches[FIRST]
         witnesses = self._witnesses(switch)
         known = tuple(address for witness in witnesses for address in witness.own)
         nodes = {}
         for name, clock in zip(scenario.nodes, scenario.clocks, strict=True):
-            machine = Machine(name, switch, chronicle=self.chronicle, chance=self._chance(f"kernel {name}"))
+            chance, wide = self._chance(f"kernel {name}"), name in scenario.manners.wide
+            machine = Machine(name, segments, chronicle=self.chronicle, chance=chance, wide=wide)
             if name in scenario.manners.narrow:
                 machine.be_narrow()
             line = Line(server, self._chance(f"line {name}"), scenario.latency)
             if known and not scenario.manners.named:
-                machine.neighbourhood = MemoryNeighbourhood(routes={INTERFACE: known})
+                machine.neighbourhood = MemoryNeighbourhood(routes={FIRST: known})
             nodes[name] = Node(machine, line, clock, scenario.settings(name, known), self.chronicle, tasks)
-        callers = [
-            Caller(f"caller{number}", switch, self.chronicle, self._chance(f"caller {number}"), confirms)
-            for number, confirms in enumerate(scenario.callers, start=1)
-        ]
         return World(
             chronicle=self.chronicle,
             chance=self._chance("world"),
-            switch=switch,
+            segments=segments,
             server=server,
             nodes=nodes,
-            callers=callers,
+            callers=self._callers(segments),
             witnesses=witnesses,
             intruder=Intruder("intruder", self._apart(switch, scenario.manners.about_conflicts)),
             services={service.name: service for service in scenario.services},
             errands=Errands(server, self.chronicle, tasks, self._chance("operator")),
         )
+
+    def _segments(self) -> Segments:
+        first = Switch(self._chance("switch"))
+        if not self.scenario.manners.wide:
+            return Segments({FIRST: first})
+        return Segments({FIRST: first, SECOND: Switch(self._chance("second switch"), numbers=first.numbers)})
+
+    def _callers(self, segments: Segments) -> list[Caller]:
+        """Return the callers, all of them on each segment."""
+        return [
+            Caller(
+                f"caller{number}{f' on {link}' * (link != FIRST)}",
+                *(switch, self.chronicle, self._chance(f"caller {number}{link * (link != FIRST)}"), confirms, link),
+            )
+            for link, switch in segments.switches.items()
+            for number, confirms in enumerate(self.scenario.callers, start=1)
+        ]
 
     def _witnesses(self, switch: Switch) -> list[Witness]:
         count = self.scenario.manners.witnesses
@@ -186,7 +203,7 @@ class Simulation:
             held = f"{address} is held by {', '.join(holders) or 'nobody'}"
             yield f"{held}, and {lease.name} by {world.server.holder(lease)}"
         for caller in world.callers:
-            if caller.talk(address) not in holders:
+            if caller.near((address,)) and caller.talk(address) not in holders:
                 yield f"{caller.node} doesn't reach {address}"
         first = self.scenario.first_choice
         if first and holders != [first]:
@@ -198,7 +215,7 @@ class Simulation:
         if len(holders) != 1:
             yield f"{address} is held by {', '.join(holders) or 'nobody'}"
         for caller in world.callers:
-            if caller.talk(address) not in holders:
+            if caller.near((address,)) and caller.talk(address) not in holders:
                 yield f"{caller.node} doesn't reach {address}"
 
     @staticmethod

@@ -32,15 +32,15 @@ class Switch:
     """A switch with ports for stations.
 
     *delay* is the way of a frame in seconds. *loss* and *doubling* are the parts of the frames, from 0 to 1, that
-    don't arrive at a receiver, or twice.
+    don't arrive at a receiver, or twice. Those that are to have different numbers share *numbers*.
     """
 
     chance: random.Random
     delay: float = DELAY
     loss: float = 0.0
     doubling: float = 0.0
+    numbers: "itertools.count[int]" = attrs.field(factory=lambda: itertools.count(11), kw_only=True)
 
-    _numbers: "itertools.count[int]" = attrs.field(factory=lambda: itertools.count(11), init=False)
     _ports: dict[str, Port] = attrs.field(factory=dict, init=False)
     _table: dict[bytes, tuple[str, float]] = attrs.field(factory=dict, init=False)
     _blocked: Counter[tuple[str, str]] = attrs.field(factory=Counter, init=False)
@@ -50,7 +50,7 @@ class Switch:
 
     def number(self) -> int:
         """Return a number that nobody else on the segment has, for addresses."""
-        return next(self._numbers)
+        return next(self.numbers)
 
     def plug(self, station: Station, interface: str) -> None:
         """Connect an interface of *station*, which has one."""

@@ -26,9 +26,9 @@ class Weather:
             for fault in self.striking(nodes, start, end)
         )
 
-    def carries(self, nodes: Collection[str], start: float, end: float) -> bool:
-        """Tell whether no frame of *nodes* gets lost between two times because of a fault."""
-        return not any(fault.loses_frames for fault in self.striking(nodes, start, end))
+    def carries(self, nodes: Collection[str], start: float, end: float, link: str) -> bool:
+        """Tell whether no frame of *nodes* on *link* gets lost between two times because of a fault."""
+        return not any(fault.loses_on(link) for fault in self.striking(nodes, start, end))
 
     def hides_api(self, node: str, start: float, end: float) -> bool:
         """Tell whether *node* may have been without the API server at any time between two times."""

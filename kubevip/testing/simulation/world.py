@@ -8,25 +8,27 @@ import attrs
 
 from kubevip.custody import GROUP, ZONE
 from kubevip.model import IPAddress
+from kubevip.service import INTERFACE
 from kubevip.testing.simulation.caller import Caller
 from kubevip.testing.simulation.chronicle import Chronicle
 from kubevip.testing.simulation.errands import Errands
 from kubevip.testing.simulation.line import Line
 from kubevip.testing.simulation.node import Node
+from kubevip.testing.simulation.segments import FIRST, Segments
 from kubevip.testing.simulation.server import NODES, SERVICES, SLICES, ApiServer
 from kubevip.testing.simulation.strangers import Intruder, Witness
 from kubevip.testing.simulation.switch import Switch
 
 _NAMESPACE = "default"
 # What a plan says of a Service.
-_PLANNED = frozenset({"kube-vip.io/loadbalancerIPs", GROUP, ZONE})
+_PLANNED = frozenset({"kube-vip.io/loadbalancerIPs", GROUP, ZONE, INTERFACE})
 
 
 @attrs.frozen(kw_only=True)
 class ServicePlan:
     """A Service of type LoadBalancer with *addresses*; *local* is its externalTrafficPolicy.
 
-    *group* and *zone* say where it is to be in spread mode.
+    *group* and *zone* say where it is to be in spread mode, *interface* on which link its annotation wants it.
     """
 
     name: str
@@ -34,6 +36,7 @@ class ServicePlan:
     local: bool = False
     group: str = ""
     zone: str = ""
+    interface: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -42,7 +45,7 @@ class World:
 
     chronicle: Chronicle
     chance: random.Random
-    switch: Switch
+    segments: Segments
     server: ApiServer
     nodes: Mapping[str, Node]
     callers: Sequence[Caller]
@@ -56,9 +59,10 @@ class World:
         wanted = set(names)
         return [node.line for name, node in self.nodes.items() if not wanted or name in wanted]
 
-    def everybody(self) -> tuple[str, ...]:
-        """Return the names of all that are plugged to the switch."""
-        return self.switch.names()
+    @property
+    def switch(self) -> Switch:
+        """The switch of all that have one interface."""
+        return self.segments.switches[FIRST]
 
     # Nodes
 
@@ -118,7 +122,12 @@ class World:
 
 def annotations(plan: ServicePlan) -> dict[str, str]:
     """Return what the Service says of itself."""
-    found = {"kube-vip.io/loadbalancerIPs": ",".join(map(str, plan.addresses)), GROUP: plan.group, ZONE: plan.zone}
+    found = {
+        "kube-vip.io/loadbalancerIPs": ",".join(map(str, plan.addresses)),
+        GROUP: plan.group,
+        ZONE: plan.zone,
+        INTERFACE: plan.interface,
+    }
     return {name: text for name, text in found.items() if text}
 
 
