@@ -230,6 +230,10 @@ class Spread:
         if not claim.holder:
             return str(Facts(term=said.term, left=True)) if said is not None else ""
         continues = base is not None and base.holder == self.node
+        if not self._spreading.term and not self._departing and said is not None and said.unfit:
+            # The process before this one was handing over when it ended: a word of that may be on its way yet, so what
+            # its records said is over, and for all to take.
+            continues = False
         known = (said.term if said is not None else self._spreading.term) if continues else ""
         return str(
             Facts(

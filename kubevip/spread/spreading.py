@@ -209,9 +209,15 @@ class Spreading:
     def _is_ours(self, holder: Holder) -> bool:
         return holder.node == self.node and holder.term == self.term != ""
 
+    def _is_ours_or_free(self, state: Tenure) -> bool:
+        return state.holder is None or state.free or self._is_ours(state.holder)
+
     def _is_undecided(self, charge: Charge, address: IPAddress) -> bool:
         """Tell whether this node has tried to hand *address* over by this record, which still names it."""
         if address not in self._given or not self._names_us(charge, address):
+            return False
+        if not self._is_ours_or_free(self._state[address]):
+            # By a newer record it is another node's: somebody has written the old one again.
             return False
         turn, key = self._given[address]
         given_by = self._docket.charges.get(key)

@@ -187,6 +187,24 @@ def test_a_node_that_is_asked_to_hands_over() -> None:
     assert world.owners(address(1)) == [target]
 
 
+@pytest.mark.parametrize("seed", [5, 7, 19])
+def test_an_old_record_that_somebody_writes_again_takes_nothing_from_who_has_it_by_another(seed: int) -> None:
+    world = World(seed, 3, faults=False)
+    key = ServiceKey("default", "s1")
+    world.apply(service(1, 9))
+    world.apply(service(2, 9))
+    world.run(5)
+    old = world.services[key].record
+    (before,) = world.owners(address(9))
+    target = next(name for name in world.agents if name != before)
+    world.agents[before].spreading.wish(key, target)
+    world.run(8)
+    world.edit(key, old)
+    for second in range(9, 20):
+        world.run(second)
+        assert world.owners(address(9)) == [target]
+
+
 def test_an_unfit_node_hands_over_all_that_it_has() -> None:
     world = world_of(7, 30, 3, faults=False)
     world.run(8)
