@@ -89,8 +89,13 @@ class _Rebalancing:
                 yield self._move(found[0], self.holders[found[0].key], name)
 
     def _by_need(self) -> list[str]:
-        """Return the names of the nodes, the one that has least for its weight first."""
-        return sorted(self.nodes, key=lambda name: (self.placement.load(name) / self.nodes[name].weight, name))
+        """Return the names of the nodes: first those that have too little, of each kind the one with least first."""
+
+        def need(name: str) -> tuple[bool, float, str]:
+            load = self.placement.load(name)
+            return load >= self.placement.least(name), load / self.nodes[name].weight, name
+
+        return sorted(self.nodes, key=need)
 
     def _has_room(self, name: str) -> bool:
         return self.placement.load(name) < self.placement.most(name)

@@ -199,6 +199,24 @@ def test_after_a_rebalancing_there_is_nothing_left_to_move_whatever_is_asked_for
     assert rebalance(items, nodes, held | {move.item: move.target for move in moves}) == []
 
 
+def test_what_one_has_too_much_goes_to_who_has_too_little() -> None:
+    nodes = {name: Node(name=name, weight=weight) for name, weight in (("a", 1.0), ("b", 1.0), ("c", 2.0), ("d", 1.0))}
+    (move,) = rebalance(items_of(3), nodes, {"default/s0": "d", "default/s1": "a", "default/s2": "d"})
+    assert (move.source, move.target) == ("d", "c")
+
+
+@given(ITEMS, NODES, st.randoms(use_true_random=False))
+def test_a_rebalancing_moves_no_more_than_what_is_too_much_or_too_little(
+    items: list[Item], nodes: dict[str, Node], rnd: random.Random
+) -> None:
+    weighed = {name: Node(name=name, weight=rnd.choice((0.5, 1.0, 2.0))) for name in nodes}
+    holders = {item.key: rnd.choice(list(weighed)) for item in items}
+    load, bounds = Counter(holders.values()), Placement(weighed, len(items))
+    above = sum(max(0, load[name] - bounds.most(name)) for name in weighed)
+    below = sum(max(0, bounds.least(name) - load[name]) for name in weighed)
+    assert len(rebalance(items, weighed, holders)) == max(above, below)
+
+
 def test_members_of_a_group_that_share_a_node_are_parted() -> None:
     items = [Item(key=f"dns/{number}", group="dns") for number in range(3)]
     moves = rebalance(items, TEN, dict.fromkeys((item.key for item in items), "n0"))
