@@ -5,19 +5,25 @@ from collections.abc import Callable, Collection, Mapping, Set
 
 import attrs
 
+from kubevip.custody import Facts
 from kubevip.lease import Record
 from kubevip.model import IPAddress, ServiceKey, Vip
+from kubevip.placement import Network
 from kubevip.spread.roster import Roster
 from kubevip.spread.spreading import Spreading
 
 
 @attrs.define(eq=False)
 class Fleet:
-    """All nodes with their Leases, and the places of the addresses of Services. *changed* is called after each word."""
+    """All nodes with their Leases, and the places of the addresses of Services. *changed* is called after each word.
+
+    *networks* returns those that this node's own links are in.
+    """
 
     _roster: Roster
     _spreading: Spreading
     _changed: Callable[[], None]
+    _networks: Callable[[], Collection[Network]]
     _places: dict[ServiceKey, Mapping[IPAddress, Vip]] = attrs.field(factory=dict, init=False)
     _links: Counter[str] = attrs.field(factory=Counter, init=False)
 
@@ -51,10 +57,22 @@ class Fleet:
     def had_by(self, node: str) -> Collection[Vip]:
         """Return what *node* has by its present term, where this node would have it.
 
-        All of it, as this node knows: a Service that it doesn't know has no place here.
+        All of it, as this node knows: a Service that it doesn't know has no place here. None of it where some belongs
+        to a link that *node* is on and this node isn't: who isn't there can't hear what goes on there.
         """
         had = self._spreading.had_by(node)
+        if self._is_beyond_us(node, [address for _key, address in had]):
+            return []
         return [self._places[key][each] for key, each in had if each in self._places.get(key, {})]
+
+    def _is_beyond_us(self, node: str, addresses: Collection[IPAddress]) -> bool:
+        record, ours = self._roster.record(node), self._networks()
+        facts = Facts.parse(record.word) if record is not None else None
+        theirs = [network for network in facts.networks if network not in ours] if facts is not None else []
+        return any(
+            any(address in network for network in theirs) and not any(address in network for network in ours)
+            for address in (addresses if theirs else ())
+        )
 
     def miss(self, node: str, record: Record) -> None:
         """*node*, whose Lease is still *record*, is gone: that may be taken away."""

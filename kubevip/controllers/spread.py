@@ -298,7 +298,7 @@ class Spread:
 
     def open_fleet(self) -> Fleet:
         """Return who has what, for those who look after nodes by their heartbeats."""
-        self.fleet = Fleet(self._roster, self._spreading, self._apply)
+        self.fleet = Fleet(self._roster, self._spreading, self._apply, lambda: self.networks())
         return self.fleet
 
     # Driving

@@ -162,6 +162,23 @@ def test_a_node_that_hears_nobody_any_more_lets_go_though_one_of_its_links_is_up
     in_fleet(wide(4, MANY), story)
 
 
+def test_who_is_not_on_all_links_of_a_silent_node_does_not_judge_it() -> None:
+    async def story(world: World) -> None:
+        await ready(world)
+        await anyio.sleep(0.0371)
+        before = holders(world)
+        assert {segment_of(each) for each in at("n2", before)} == {"eth1"}
+        fault = OnlyLinkDown(start=0, duration=1, nodes=("n2",), links=("eth0",))
+        strike(world, fault)
+        await anyio.sleep(0.9)
+        heal(world, fault)
+        await anyio.sleep(3)
+        assert holders(world) == before
+
+    found = wide(3)
+    in_fleet(attrs.evolve(found, manners=attrs.evolve(found.manners, wide=("n2", "n3"))), story)
+
+
 def test_who_has_no_company_on_the_link_of_a_silent_node_does_not_judge_it() -> None:
     async def story(world: World) -> None:
         await ready(world)
