@@ -175,8 +175,8 @@ class Agent:
             *(settings, client, leases, parts.keeper, parts.links, timing, probes), parts.unheard
         )
         if services and settings.services.placement == SPREAD:
-            shared = SpreadMode.assemble(settings, client, leases, parts, timing, governing)
-            self._spread = shared
+            self._spread = shared = SpreadMode.assemble(settings, client, leases, parts, timing, governing)
+            leases = shared.common
             services = shared.campaign(settings, self._campaigns, health, parts, safeguards, tasks)
             ownership = Ownership(Claims(shared.spread), parts.keeper, shared.spread)
         else:

@@ -14,7 +14,7 @@ from kubevip.controllers.services import Services
 from kubevip.controllers.spread import Spread
 from kubevip.errors import LinkNotFound
 from kubevip.kube.leases import KubeLeases
-from kubevip.kube.nodeleases import NodeLeases
+from kubevip.kube.nodeleases import NodeLeases, SeenTwice
 from kubevip.kube.records import Records
 from kubevip.lease import Timing
 from kubevip.model import IPAddress, LeaseKey
@@ -35,6 +35,8 @@ class SpreadMode:
 
     spread: Spread
     leases: NodeLeases
+    common: SeenTwice
+    """The Leases that nodes share, such as that of the control plane."""
 
     @classmethod
     def assemble(
@@ -58,7 +60,7 @@ class SpreadMode:
             weight=settings.services.weight,
             zone=settings.services.zone,
         )
-        return cls(spread, nodes)
+        return cls(spread, nodes, SeenTwice(client, leases.wall, nodes=nodes))
 
     def campaign(
         self,

@@ -1,7 +1,11 @@
-"""The Leases of all nodes, behind one watch of their namespace: each node's own, and what it sees of the others."""
+"""The Leases of all nodes, behind one watch of their namespace: each node's own, and what it sees of the others.
+
+That watch shows the Leases that nodes share, too. Each of those has a watch of its own, so that it doesn't depend on
+this one; but a process that has learnt from either that it has released one knows it.
+"""
 
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import attrs
 
@@ -70,10 +74,12 @@ class NodeLeases:
 
     def note(self, name: str, observation: Observation) -> None:
         """The watch shows the Lease *name*."""
-        if not name.startswith(PREFIX):
-            return
         self._last[name] = observation
-        self.saw(name.removeprefix(PREFIX), observation)
+        if name.startswith(PREFIX):
+            self.saw(name.removeprefix(PREFIX), observation)
+        elif observation.record is None:
+            # Others' Leases may come and go for ever.
+            del self._last[name]
         if name in self._followers:
             self._followers[name](observation)
 
@@ -86,6 +92,21 @@ class NodeLeases:
         for name in self._followers.keys() - set(names):
             self._followers[name](Observation(None, version))
         self.listed([name.removeprefix(PREFIX) for name in names if name.startswith(PREFIX)], version)
+
+
+@attrs.define(eq=False)
+class SeenTwice(KubeLeases):
+    """The Leases that nodes share: each is watched by itself, and by *nodes* where it is in their namespace."""
+
+    _nodes: NodeLeases = attrs.field(kw_only=True)
+
+    @asynccontextmanager
+    async def watch(self, lease: LeaseKey, seen: Callable[[Observation], None]) -> AsyncIterator[None]:
+        """Report each change of the Lease by whichever watch shows it first; see ``kubevip.ports.LeaseStore``."""
+        async with KubeLeases.watch(self, lease, seen), AsyncExitStack() as stack:
+            if lease.namespace == self._nodes.namespace:
+                await stack.enter_async_context(self._nodes.watch(lease, seen))
+            yield
 
 
 @attrs.define(eq=False)

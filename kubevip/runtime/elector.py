@@ -117,6 +117,11 @@ class Elector:
         """Whether this node leads on though it can't renew."""
         return self._candidate.reaffirmed(self._now())
 
+    @property
+    def release_unanswered(self) -> bool:
+        """Whether a release was sent, and it isn't known what became of it: others may have the Lease by now."""
+        return self._release_sent
+
     def reaffirm(self) -> None:
         """Lead on as after a renewal, though there was none: who calls this knows that nobody else leads."""
         self._candidate.reaffirm(self._now())

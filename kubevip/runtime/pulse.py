@@ -221,7 +221,9 @@ class Pulse(Sender):
             extra = {"lease": str(self._elector.lease), "holder": vigil.badge.holder}
             log.warning("the holder's heartbeats don't arrive here: the Lease's times apply", extra=extra)
         if self._term is not None:
-            self._suspect_ourselves(vigil.is_alone(now), partial(self._is_still_alone, vigil))
+            # Who has read our release sends nothing to us any more, and we may be the last to know of it.
+            alone = vigil.is_alone(now) and not self._elector.release_unanswered
+            self._suspect_ourselves(alone, partial(self._is_still_alone, vigil))
             self._hearing.be_alert(self._asked is not None)
             return False
         self._excuse_if_cut(vigil, now)
