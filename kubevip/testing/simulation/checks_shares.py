@@ -15,7 +15,7 @@ from kubevip.testing.simulation.custodies import Custodies, Custody
 from kubevip.testing.simulation.errands import OPERATOR
 from kubevip.testing.simulation.evidence import Evidence, Violation
 from kubevip.testing.simulation.faults import Fault
-from kubevip.testing.simulation.faults_fitness import CheckFails, Cordoned
+from kubevip.testing.simulation.faults_fitness import CardRefuses, CheckFails, Cordoned
 from kubevip.testing.simulation.faults_node import RefusingKernel, SlowKernel
 from kubevip.testing.simulation.faults_spread import Errand, OfService, PassOn, Rebalance, ServiceChanged
 from kubevip.testing.simulation.faults_stored import EndpointsGone, ServiceGone
@@ -84,7 +84,8 @@ class Shares:
         """When nothing happens any more because of *fault*."""
         if isinstance(fault, Errand):
             return fault.end
-        rest = REST if isinstance(fault, RefusingKernel | SlowKernel) else 0.0
+        # Who couldn't hold or announce anything for a while is left alone for some time.
+        rest = REST if isinstance(fault, CardRefuses | RefusingKernel | SlowKernel) else 0.0
         return fault.end + BACK_OFF * fault.duration * fault.delays + START + self.evidence.promises.takeover + rest
 
     @staticmethod
