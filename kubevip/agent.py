@@ -49,7 +49,7 @@ from kubevip.registry import Registry
 from kubevip.runtime.supervise import supervised
 from kubevip.safeguards import Safeguards
 from kubevip.service import ClassFilter
-from kubevip.spreadmode import SPREAD, SpreadMode
+from kubevip.spreadmode import SpreadMode
 from kubevip.statistics import AgentStatistics
 from kubevip.surroundings import Surroundings
 
@@ -129,7 +129,7 @@ class Agent:
             if parts.has_peers:
                 tasks.start_soon(supervised, "telling of peers", Peers(parts.peerings, teller).run)
             self._safeguards = safeguards = Safeguards(
-                settings.segment, parts, self._campaigns.electors, mode.timing(settings), settings.election.linger
+                settings.segment, parts, self._campaigns.electors, mode.timing(settings), mode.longest_stay(settings)
             )
             safeguards.start(tasks)
             tasks.start_soon(self._begin, client, events, parts, safeguards, tasks)
@@ -174,7 +174,7 @@ class Agent:
         self._health = health = Health(
             *(settings, client, leases, parts.keeper, parts.links, timing, probes), parts.unheard
         )
-        if services and settings.services.placement == SPREAD:
+        if services and settings.services.placement == mode.SPREAD:
             self._spread = shared = SpreadMode.assemble(settings, client, leases, parts, timing, governing)
             leases = shared.common
             services = shared.campaign(settings, self._campaigns, health, parts, safeguards, tasks)
@@ -346,7 +346,7 @@ def _load_server(host: str, port: int, statistics: Callable[[], AgentStatistics]
 
 def _reflectors(client: Api, services: Services, settings: Settings) -> dict[str, AnyReflector]:
     namespace = settings.services.namespace or ""
-    spread = settings.services.placement == SPREAD
+    spread = settings.services.placement == mode.SPREAD
     found: dict[str, AnyReflector] = {
         "services": Reflector(client, SERVICES, ServiceSink(services), namespace=namespace)
     }

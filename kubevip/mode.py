@@ -8,6 +8,8 @@ from kubevip.model import Vip
 
 # The backends of BGP mode, and of routing-table mode.
 BGP, ROUTES = ("bgp",), ("routes",)
+# What svc_placement says where all nodes share the Services.
+SPREAD = "spread"
 # How often the routing table is looked at where that is set to 0, in seconds.
 _LOOK_EVERY = 5.0
 
@@ -18,6 +20,15 @@ def timing(settings: Settings) -> Timing:
     return Timing(
         duration=int(election.duration), renew_deadline=election.renew_deadline, retry_period=election.retry_period
     )
+
+
+def longest_stay(settings: Settings) -> float:
+    """Return for how many seconds the last holder of an address may answer for it beside its successor.
+
+    In spread mode it stays from when the record that names its successor is sent, and that may take an attempt.
+    """
+    linger = settings.election.linger
+    return linger + timing(settings).attempt_timeout if settings.services.placement == SPREAD else linger
 
 
 def backend_names(settings: Settings) -> tuple[str, ...]:

@@ -22,18 +22,21 @@ from kubevip.runtime.witnesses import Witnesses
 
 @attrs.define(eq=False)
 class Safeguards:
-    """What looks after the addresses of *parts*, as *settings* say. *electors* may be filled later."""
+    """What looks after the addresses of *parts*, as *settings* say. *electors* may be filled later.
+
+    *stay* is for how many seconds a last holder may answer for an address beside its successor.
+    """
 
     _settings: Segment
     _parts: Parts
     _electors: Mapping[LeaseKey, Elector]
     _timing: Timing
-    _linger: float
+    _stay: float
     _verifier: Verifier | None = attrs.field(default=None, init=False)
     _guard: Guard = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        rivalry = Rivalry(Policy(self._settings.conflict), self._linger, self._timing.duration)
+        rivalry = Rivalry(Policy(self._settings.conflict), self._stay, self._timing.duration)
         parts = self._parts
         self._guard = Guard(parts.keeper, parts.announcers, parts.links, rivalry, self._timing.duration)
 

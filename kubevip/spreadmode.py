@@ -25,9 +25,6 @@ from kubevip.runtime.nodepulse import NodePulse
 from kubevip.runtime.supervise import supervised
 from kubevip.safeguards import Safeguards
 
-# What svc_placement says where all nodes share the Services.
-SPREAD = "spread"
-
 
 @attrs.frozen
 class SpreadMode:

@@ -177,9 +177,10 @@ class Spread:
         if vip is None or address not in self._spreading.own or self._entrusted.get(address) == vip:
             return
         self._entrusted[address] = vip
-        change = self._causes.pop(address, None)
-        cause = change.cause if change is not None and change.cause is not None else Cause.OURS
-        self._keeper.entrust(vip, self.lease_of_node, cause, change.silent_by if change is not None else 0.0)
+        change = self._causes.pop(address, None) or Change(address, None)
+        cause = change.cause if change.cause is not None else Cause.OURS
+        left_by = change.changed_hands + self.timing.attempt_timeout + self._keeper.linger
+        self._keeper.entrust(vip, self.lease_of_node, cause, change.silent_by, left_by)
 
     def _take_back(self, change: Change) -> None:
         self._causes.pop(change.address, None)

@@ -7,6 +7,8 @@ After a planned handover the last holder answers until it sees us, so nobody is 
 * Where no holder was known, whoever answers has the address by right, or by mistake: it might be the gateway.
   The address is not taken before it falls silent (RFC 5227: an address in use must not be used).
 * After a restart within the Lease an address that is still on our link is simply kept.
+* Somebody may have handed it over to one that never came to it, and so waits for whoever comes instead: until that
+  is over nobody who answers is told of. Who is to be overruled is at once, and is told of when it is seen later on.
 * Where more than one node may announce an address, as by routers, nobody is asked.
 
 A conflict is reported with the MAC address of the other machine.
@@ -54,6 +56,7 @@ class _Question:
     patience_ends: float
     due: float
     told: str = ""
+    untold_until: float = 0.0
 
 
 @attrs.define(eq=False)
@@ -73,7 +76,8 @@ class Clearance:
 
     _clear: set[Vip] = attrs.field(factory=set, init=False)
     _questions: dict[Vip, _Question] = attrs.field(factory=dict, init=False)
-    _adopting: set[Vip] = attrs.field(factory=set, init=False)
+    # Until when somebody may still wait for their successor.
+    _adopting: dict[Vip, float] = attrs.field(factory=dict, init=False)
     _wake: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
     def has(self, vip: Vip) -> bool:
@@ -101,33 +105,43 @@ class Clearance:
         self._wake.set()
 
     def come_by(
-        self, vips: Collection[Vip], cause: Cause, of_strangers: Manner = Manner.YIELD, silent_by: float = 0.0
+        self,
+        vips: Collection[Vip],
+        cause: Cause,
+        of_strangers: Manner = Manner.YIELD,
+        *,
+        silent_by: float = 0.0,
+        left_by: float = 0.0,
     ) -> None:
         """Ask for *vips* what is to be asked where this node comes by them for *cause*.
 
-        *of_strangers* is what to do about whoever answers where no holder was known. *silent_by* is that of ``seek``.
+        *of_strangers* is what to do about whoever answers where no holder was known. *silent_by* and *left_by* are
+        those of ``seek``.
         """
         if cause in (Cause.VACANT, Cause.MISSED):
             # Of a missed holder's addresses has been asked just now.
             self.grant(vips)
         elif cause is Cause.OURS:
-            self.adopt(vips)
+            self.adopt(vips, left_by)
         else:
-            self.seek(vips, Manner.INSIST if cause is Cause.EXPIRED else of_strangers, silent_by)
+            self.seek(vips, Manner.INSIST if cause is Cause.EXPIRED else of_strangers, silent_by, left_by)
 
     def grant(self, vips: Iterable[Vip]) -> None:
         """Let *vips* be taken without asking."""
         for vip in vips:
             self._clear.add(vip)
             self._questions.pop(vip, None)
-            self._adopting.discard(vip)
+            self._adopting.pop(vip, None)
 
-    def seek(self, vips: Iterable[Vip], manner: Manner, silent_by: float = 0.0) -> None:
+    def seek(self, vips: Iterable[Vip], manner: Manner, silent_by: float = 0.0, left_by: float = 0.0) -> None:
         """Ask for *vips* that are neither cleared nor being asked for.
 
-        The kernel of their last holder may answer until *silent_by*, or a second from now on if that is later.
+        The kernel of their last holder may answer until *silent_by*, or a second from now on if that is later. One that
+        had them before may wait for its successor until *left_by*, and is there at most a second longer.
         """
         now = self._now()
+        if manner is not Manner.INSIST:
+            silent_by = max(silent_by, left_by)
         for vip in vips:
             if vip in self._clear or vip in self._questions or vip in self._adopting:
                 continue
@@ -135,16 +149,18 @@ class Clearance:
                 # Others may have it as well: there is nothing to ask.
                 self._clear.add(vip)
                 continue
-            self._questions[vip] = _Question(manner, max(now, silent_by) + PATIENCE, now)
+            self._questions[vip] = _Question(
+                manner, max(now, silent_by) + PATIENCE, now, untold_until=left_by + PATIENCE
+            )
             self._wake.set()
 
     def _is_exclusive(self, vip: Vip) -> bool:
         announcer = self._announcers.get(vip.family)
         return announcer is None or announcer.backend.exclusive
 
-    def adopt(self, vips: Iterable[Vip]) -> None:
-        """Grant those of *vips* that are on our links already, and ask for the others."""
-        self._adopting.update(vip for vip in vips if vip not in self._clear)
+    def adopt(self, vips: Iterable[Vip], left_by: float = 0.0) -> None:
+        """Grant those of *vips* that are on our links already, and seek the others."""
+        self._adopting.update((vip, left_by) for vip in vips if vip not in self._clear)
         self._wake.set()
 
     def forget(self, vips: Iterable[Vip]) -> None:
@@ -152,7 +168,7 @@ class Clearance:
         for vip in vips:
             self._clear.discard(vip)
             self._questions.pop(vip, None)
-            self._adopting.discard(vip)
+            self._adopting.pop(vip, None)
 
     async def run(self) -> None:
         """Ask, until cancelled."""
@@ -166,13 +182,14 @@ class Clearance:
             await self._ask_all_due()
 
     async def _adopt(self) -> None:
-        asked = frozenset(self._adopting)
-        present = await self._ours(asked)
-        still = asked & self._adopting
-        self._adopting -= asked
-        self.grant(still & set(present))
-        self.seek(still - set(present), Manner.YIELD)
-        self._cleared(still & set(present))
+        asked = tuple(self._adopting)
+        present = frozenset(await self._ours(asked))
+        still = {vip: self._adopting.pop(vip) for vip in asked if vip in self._adopting}
+        found = [vip for vip in still if vip in present]
+        self.grant(found)
+        for vip, left_by in still.items():
+            self.seek((vip,), Manner.YIELD, left_by=left_by)
+        self._cleared(found)
 
     async def _ask_all_due(self) -> None:
         now = self._now()
@@ -185,7 +202,8 @@ class Clearance:
         over = [conflict.vip for conflict in conflicts if conflict and conflict.manner is Manner.INSIST]
         ready = [*(vip for vip in still if vip not in answered), *over]
         self.grant(ready)
-        news = [conflict for conflict in conflicts if conflict]
+        now = self._now()
+        news = [conflict for conflict in conflicts if conflict and now >= still[conflict.vip].untold_until]
         if news:
             self._contested(news)
         self._cleared(ready)

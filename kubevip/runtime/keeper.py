@@ -153,10 +153,10 @@ class Keeper:
         self._handover.forget((vip,))
         self._look_at((vip,))
 
-    def entrust(self, vip: Vip, lease: LeaseKey, cause: Cause, silent_by: float) -> None:
-        """Hold *vip* whenever this node leads *lease*, as it may already; it has come by the address for *cause*."""
+    def entrust(self, vip: Vip, lease: LeaseKey, cause: Cause, silent_by: float, left_by: float = 0.0) -> None:
+        """Hold *vip* whenever this node leads *lease*, as it may already; see ``Clearance`` for the rest."""
         self.want(vip, lease)
-        self._clearance.come_by((vip,), cause, silent_by=silent_by)
+        self._clearance.come_by((vip,), cause, silent_by=silent_by, left_by=left_by)
 
     def watch_for(self, vips: Collection[Vip]) -> Collection[Vip]:
         """Look out for successors of *vips*, which are about to be passed on; return those others may still have."""

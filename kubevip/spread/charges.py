@@ -1,5 +1,6 @@
 """What Services ask for in spread mode, and what a node does about it: frozen values."""
 
+import math
 from collections.abc import Collection, Mapping
 
 import attrs
@@ -91,13 +92,15 @@ class Change:
     """*address* has become this node's, for *cause*; with ``None`` it isn't any more.
 
     *given*: this node has handed it over, so a successor will show up. *silent_by* is when the kernel of its last
-    holder answers for it no more, unless something is wrong.
+    holder answers for it no more, unless something is wrong. *changed_hands* is when it was seen last that another
+    node had got it: whoever had it before that may still wait for its successor.
     """
 
     address: IPAddress
     cause: Cause | None
     given: bool = False
     silent_by: float = attrs.field(default=0.0, kw_only=True)
+    changed_hands: float = attrs.field(default=-math.inf, kw_only=True)
 
 
 def charge_of(view: ServiceView, addresses: Collection[IPAddress], endpoints: Endpoints) -> Charge:

@@ -17,7 +17,6 @@ from collections.abc import Set as AbstractSet
 import attrs
 
 from kubevip.custody import Custody, Holder
-from kubevip.election import Cause
 from kubevip.lease import older
 from kubevip.model import IPAddress, ServiceKey
 from kubevip.placement import Placement
@@ -53,7 +52,7 @@ class Spreading:
     _state: dict[IPAddress, Tenure] = attrs.field(factory=dict, init=False)
     _pending: set[ServiceKey] = attrs.field(factory=set, init=False)
     _timed: dict[ServiceKey, float] = attrs.field(factory=dict, init=False)
-    _taking: dict[IPAddress, tuple[Cause, float]] = attrs.field(factory=dict, init=False)
+    _taking: dict[IPAddress, Change] = attrs.field(factory=dict, init=False)
     _doubtful: set[ServiceKey] = attrs.field(factory=set, init=False)
     _given: dict[IPAddress, tuple[int, ServiceKey]] = attrs.field(factory=dict, init=False)
     _wishes: dict[ServiceKey, str] = attrs.field(factory=dict, init=False)
@@ -202,9 +201,14 @@ class Spreading:
             self.own[address] = holder
             return None
         self.own[address] = holder
-        how = self._taking.pop(address) if address in self._taking else (cause_of(self._state[address], before), 0.0)
-        cause, silent_by = how
-        return Change(address, cause, silent_by=silent_by)
+        if address in self._taking:
+            return self._taking.pop(address)
+        state = self._state[address]
+        return Change(address, cause_of(state, before), changed_hands=self._changed_hands(state))
+
+    def _changed_hands(self, state: Tenure) -> float:
+        """Return since when its record has been as it is; ``-inf`` where that names the first holder there was."""
+        return self._docket.seen[state.authority] if state.holder is not None and state.holder.turn else -math.inf
 
     def _is_ours(self, holder: Holder) -> bool:
         return holder.node == self.node and holder.term == self.term != ""
@@ -323,7 +327,8 @@ class Spreading:
             elif state.free and leading == self.node:
                 held[address] = Holder(self.node, self.term, turn=turn)
                 silent_by = self.roster.ended(state.holder.node) if state.holder is not None else 0.0
-                self._taking[address] = state.cause, silent_by
+                changed = self._changed_hands(state)
+                self._taking[address] = Change(address, state.cause, silent_by=silent_by, changed_hands=changed)
         if held == before:
             return None
         return Write(charge.key, charge.uid, charge.addresses, charge.record, held, tuple(giving))

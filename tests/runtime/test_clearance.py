@@ -265,3 +265,49 @@ async def test_what_the_agent_before_left_goes_though_this_one_has_not_come_to_h
         getattr(a.keeper, leave)(VIP)
         await anyio.sleep(0.01)
         assert not a.present
+
+
+@both
+@virtual
+async def test_who_waits_for_a_successor_that_was_lost_is_overruled_and_is_no_conflict(
+    segment: Segment, vip: Vip
+) -> None:
+    async with keeping(segment) as a:
+        await hold_elsewhere(segment, vip, until=1000)
+        a.lead(cause=Cause.VACANT)
+        a.keeper.entrust(vip, LEASE, Cause.EXPIRED, 0.0, 4.0)
+        await anyio.sleep(3)
+        assert PATIENCE <= put_at(a) < PATIENCE + 2 * SOON
+        assert a.conflicts == []
+
+
+@both
+@virtual
+async def test_who_waits_for_a_process_before_this_one_is_no_conflict_and_is_followed_soon(
+    segment: Segment, vip: Vip
+) -> None:
+    async with keeping(segment) as a:
+        await hold_elsewhere(segment, vip, until=4.5)
+        a.lead(cause=Cause.VACANT)
+        a.keeper.entrust(vip, LEASE, Cause.OURS, 0.0, 4.0)
+        for _beat in range(6):
+            await anyio.sleep(1)
+            a.renew()
+        assert 4.5 < put_at(a) < 4.5 + SOON + 2 * ANSWER_WITHIN
+        assert a.conflicts == []
+
+
+@both
+@virtual
+async def test_who_answers_for_longer_than_for_a_successor_is_told_of(segment: Segment, vip: Vip) -> None:
+    async with keeping(segment) as a:
+        await hold_elsewhere(segment, vip, until=1000)
+        a.lead(cause=Cause.VACANT)
+        a.keeper.entrust(vip, LEASE, Cause.OURS, 0.0, 4.0)
+        for _beat in range(7):
+            await anyio.sleep(1)
+            a.renew()
+        assert a.present == frozenset()
+        ((time, conflict),) = a.conflicts
+        assert 4.0 + PATIENCE <= time < 4.0 + PATIENCE + 2 * SOON
+        assert conflict.manner is Manner.YIELD
