@@ -15,6 +15,7 @@ from kubevip.controllers.electing import Electing
 from kubevip.controllers.health import Health
 from kubevip.governance import OfPrimary, Rules
 from kubevip.lease import Timing
+from kubevip.mode import SPREAD
 from kubevip.model import LeaseKey
 from kubevip.ports import LeaseStore
 from kubevip.runtime.elector import Elector, Follower
@@ -36,7 +37,7 @@ def elects_per_service(settings: Settings) -> bool:
 def unheeded(settings: Settings) -> Mapping[str, str]:
     """Return the annotations of Services that these settings leave without effect, with what is the case instead."""
     of_leases = {} if elects_per_service(settings) else OF_OWN_LEASES
-    return of_leases if settings.services.placement == "spread" else {**of_leases, **OF_SPREAD_MODE}
+    return of_leases if settings.services.placement == SPREAD else {**of_leases, **OF_SPREAD_MODE}
 
 
 def common_leases(settings: Settings) -> frozenset[LeaseKey]:

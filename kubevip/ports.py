@@ -7,7 +7,7 @@ from typing import Protocol
 import attrs
 
 from kubevip.backend import Host, Link, Route
-from kubevip.errors import NetworkError
+from kubevip.errors import LinkNotFound, NetworkError
 from kubevip.lease import Claim, Record
 from kubevip.model import Family, IPAddress, LeaseKey, Vip
 from kubevip.placement import Network
@@ -25,6 +25,7 @@ __all__ = [
     "Presence",
     "Route",
     "Routes",
+    "is_up",
 ]
 
 # The form of all patches (RFC 7386).
@@ -174,6 +175,14 @@ class Links(Protocol):
 
     def subscribe(self, changed: Callable[[str], None]) -> Callable[[], None]:
         """Call *changed* with a name whenever that interface comes, goes or changes; return what ends that."""
+
+
+def is_up(links: Links, name: str) -> bool:
+    """Tell whether there is an interface of that name, and it is up."""
+    try:
+        return links.get(name).up
+    except LinkNotFound:
+        return False
 
 
 class Neighbourhood(Protocol):

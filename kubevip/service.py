@@ -13,24 +13,23 @@ import attrs
 
 from kubevip.custody import Custody
 from kubevip.model import IPAddress, ServiceKey, Vip
-from kubevip.vocabulary import objections
+from kubevip.vocabulary import OF_KUBE_VIP, objections
 
-PREFIX = "kube-vip.io/"
-ADDRESSES = PREFIX + "loadbalancerIPs"
-HOST = PREFIX + "vipHost"
-IGNORE = PREFIX + "ignore"
-LEASE_NAME = PREFIX + "leaseName"
-FORCE_ELECTION = PREFIX + "forcePerServiceElection"
-INTERFACE = PREFIX + "serviceInterface"
+ADDRESSES = OF_KUBE_VIP + "loadbalancerIPs"
+HOST = OF_KUBE_VIP + "vipHost"
+IGNORE = OF_KUBE_VIP + "ignore"
+LEASE_NAME = OF_KUBE_VIP + "leaseName"
+FORCE_ELECTION = OF_KUBE_VIP + "forcePerServiceElection"
+INTERFACE = OF_KUBE_VIP + "serviceInterface"
 # A condition in the status of a Service: true while another machine claims one of its addresses.
 CONFLICT = "kubevip.io/AddressConflict"
-WITHOUT_ENDPOINTS = PREFIX + "allow-reconcile-without-endpoints"
+WITHOUT_ENDPOINTS = OF_KUBE_VIP + "allow-reconcile-without-endpoints"
 # Annotations of kube-vip whose features are not there: a Service that uses one is served without it, and told so.
 NOT_YET = {
-    PREFIX + "serviceVLAN": "no VLAN interface is made",
-    PREFIX + "egress": "connections of the Pods leave with the node's address",
-    PREFIX + "ddns": "names are not resolved",
-    PREFIX + "forwardUPNP": "no ports are forwarded",
+    OF_KUBE_VIP + "serviceVLAN": "no VLAN interface is made",
+    OF_KUBE_VIP + "egress": "connections of the Pods leave with the node's address",
+    OF_KUBE_VIP + "ddns": "names are not resolved",
+    OF_KUBE_VIP + "forwardUPNP": "no ports are forwarded",
 }
 # Annotations that have no effect where all Services share one Lease.
 OF_OWN_LEASES = {

@@ -1,6 +1,7 @@
 """Puts spread mode together: this node's own Lease, the view of all others, and what acts on them."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import anyio.abc
 import attrs
@@ -12,13 +13,12 @@ from kubevip.controllers.draining import Draining
 from kubevip.controllers.health import Health
 from kubevip.controllers.services import Services
 from kubevip.controllers.spread import Spread
-from kubevip.errors import LinkNotFound
 from kubevip.kube.leases import KubeLeases
 from kubevip.kube.nodeleases import NodeLeases, SeenTwice
 from kubevip.kube.records import Records
 from kubevip.lease import Timing
 from kubevip.model import IPAddress, LeaseKey
-from kubevip.ports import Api
+from kubevip.ports import Api, is_up
 from kubevip.runtime.elector import Elector
 from kubevip.runtime.nodefitness import NodeFitness
 from kubevip.runtime.nodepulse import NodePulse
@@ -85,16 +85,11 @@ class SpreadMode:
         return lease
 
     def _fitness(self, settings: Settings, parts: Parts, elector: Elector, pulse: NodePulse | None) -> NodeFitness:
-        def is_up(interface: str) -> bool:
-            try:
-                return parts.links.get(interface).up
-            except LinkNotFound:
-                return False
-
         fleet, needs_link = self.spread.fleet, not settings.node.allow_interface_not_up
+        carries = partial(is_up, parts.links)
         if pulse is None or fleet is None:
-            return NodeFitness(parts.keeper, elector, is_up, needs_link=needs_link)
-        return NodeFitness(parts.keeper, elector, is_up, lambda: fleet.links, pulse.voice, needs_link)
+            return NodeFitness(parts.keeper, elector, carries, needs_link=needs_link)
+        return NodeFitness(parts.keeper, elector, carries, lambda: fleet.links, pulse.voice, needs_link)
 
     def _pulse(self, settings: Settings, parts: Parts) -> NodePulse:
         fleet, interval = self.spread.open_fleet(), settings.election.heartbeat

@@ -9,9 +9,8 @@ import attrs
 
 from kubevip import fence
 from kubevip.election import Standing
-from kubevip.errors import LinkNotFound
 from kubevip.model import LeaseKey, Vip
-from kubevip.ports import Links
+from kubevip.ports import Links, is_up
 from kubevip.runtime.handover import Handover
 from kubevip.runtime.holdings import Holdings
 from kubevip.runtime.mandates import Mandates
@@ -34,10 +33,7 @@ class Parting:
 
     def carries(self, interface: str) -> bool:
         """Tell whether *interface* is up."""
-        try:
-            return self._links.get(interface).up
-        except LinkNotFound:
-            return False
+        return is_up(self._links, interface)
 
     def lingers(self, vip: Vip) -> bool:
         """Tell whether *vip* stays for a successor: nobody is reached by a link that is down, so it goes before."""
